@@ -1,0 +1,115 @@
+#include "event/loop.h"
+
+#include <systemd/sd-event.h>
+
+#include <cerrno>
+
+namespace pagurus::event {
+
+class Watch::Impl {
+ public:
+  explicit Impl(std::function<void(uint32_t)> callback)
+      : callback_(std::make_shared<std::function<void(uint32_t)>>(std::move(callback))) {}
+  ~Impl() {
+    if (source == nullptr) return;
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    sd_event_source_unref(source);
+  }
+
+  static int on_io(sd_event_source*, int, uint32_t events, void* self) { return call(self, events); }
+  static int on_time(sd_event_source*, uint64_t, void* self) { return call(self, 0); }
+  static int on_signal(sd_event_source*, const signalfd_siginfo*, void* self) { return call(self, 0); }
+
+  sd_event_source* source = nullptr;
+
+ private:
+  static int call(void* self, uint32_t events) {
+    // The callback may destroy its own Watch, and with it `self`.
+    auto callback = static_cast<Impl*>(self)->callback_;
+    (*callback)(events);
+    return 0;
+  }
+
+  // Shared only between this object and a call in progress.
+  std::shared_ptr<std::function<void(uint32_t)>> callback_;
+};
+
+Watch::Watch() = default;
+Watch::Watch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Watch::Watch(Watch&&) noexcept = default;
+Watch& Watch::operator=(Watch&&) noexcept = default;
+Watch::~Watch() = default;
+
+void Watch::set_events(uint32_t events) {
+  if (impl_) sd_event_source_set_io_events(impl_->source, events);
+}
+
+void Watch::set_enabled(bool enabled) {
+  if (impl_) sd_event_source_set_enabled(impl_->source, enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+Result<std::unique_ptr<Loop>> Loop::create() {
+  sd_event* raw = nullptr;
+  int error = sd_event_new(&raw);
+  if (error < 0) return fail_errno(-error, "cannot create the control loop");
+  std::unique_ptr<Loop> loop(new Loop(raw));
+  loop->posted_event_ = TRY(make_eventfd());
+  loop->posted_watch_ = TRY(loop->watch_fd(loop->posted_event_.get(), EPOLLIN,
+                                           [self = loop.get()](uint32_t) { self->run_posted(); }));
+  return loop;
+}
+
+Loop::~Loop() {
+  posted_watch_ = Watch();
+  sd_event_unref(loop_);
+}
+
+Result<Watch> Loop::watch_fd(int fd, uint32_t events, std::function<void(uint32_t)> callback) {
+  auto impl = std::make_unique<Watch::Impl>(std::move(callback));
+  int error = sd_event_add_io(loop_, &impl->source, fd, events, &Watch::Impl::on_io, impl.get());
+  if (error < 0) return fail_errno(-error, "cannot watch file descriptor {}", fd);
+  return Watch(std::move(impl));
+}
+
+Result<Watch> Loop::after(uint64_t delay_us, std::function<void()> callback) {
+  auto impl = std::make_unique<Watch::Impl>([run = std::move(callback)](uint32_t) { run(); });
+  int error = sd_event_add_time_relative(loop_, &impl->source, CLOCK_MONOTONIC, delay_us, 1,
+                                         &Watch::Impl::on_time, impl.get());
+  if (error < 0) return fail_errno(-error, "cannot set a timer");
+  return Watch(std::move(impl));
+}
+
+Result<Watch> Loop::on_signal(int signal, std::function<void()> callback) {
+  auto impl = std::make_unique<Watch::Impl>([run = std::move(callback)](uint32_t) { run(); });
+  int error = sd_event_add_signal(loop_, &impl->source, signal, &Watch::Impl::on_signal, impl.get());
+  if (error < 0) return fail_errno(-error, "cannot watch signal {}", signal);
+  return Watch(std::move(impl));
+}
+
+void Loop::post(std::function<void()> task) {
+  {
+    std::lock_guard lock(posted_lock_);
+    posted_.push_back(std::move(task));
+  }
+  signal_eventfd(posted_event_.get());
+}
+
+void Loop::run_posted() {
+  drain_eventfd(posted_event_.get());
+  std::vector<std::function<void()>> tasks;
+  {
+    std::lock_guard lock(posted_lock_);
+    tasks.swap(posted_);
+  }
+  for (auto& task : tasks) task();
+}
+
+Result<int> Loop::run() {
+  int result = sd_event_loop(loop_);
+  if (result < 0) return fail_errno(-result, "the control loop failed");
+  return result;
+}
+
+void Loop::exit(int code) { sd_event_exit(loop_, code); }
+
+}  // namespace pagurus::event
