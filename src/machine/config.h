@@ -1,0 +1,41 @@
+// What a person asked for: the command line's machine part, checked as far as that is possible
+// without touching the host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "memory/guest_memory.h"
+#include "qapi/options.h"
+
+namespace pagurus::machine {
+
+inline constexpr unsigned kMaxVcpus = 8;
+
+struct Config {
+  std::string machine_type = "pagurus-1.1";
+  std::string cpu_model = "host";
+  unsigned vcpus = 1;                      // 1..kMaxVcpus
+  uint64_t ram_size = 128 * memory::kMiB;  // bytes
+  memory::Pages ram_pages = memory::Pages::kSmall;
+
+  std::string kernel;  // paths; kernel is required
+  std::string initrd;
+  std::string append;
+
+  // Parsed into key=value but not yet consumed: machine types and back ends know their own keys.
+  std::vector<qapi::Options> netdevs;   // -netdev, implied key "type"
+  std::vector<qapi::Options> devices;   // -device, implied key "driver"
+  std::vector<qapi::Options> chardevs;  // -chardev, implied key "backend"
+  std::vector<std::string> serials;     // -serial: the id of a chardev in `chardevs`, at most one
+
+  bool incoming = false;  // -incoming: built, but waiting for the state of a running guest
+  enum class OnReset { kReset, kShutdown } on_reset = OnReset::kReset;  // kShutdown: -no-reboot
+
+  std::string name;  // -name, may be empty
+  std::string uuid = "00000000-0000-0000-0000-000000000000";
+};
+
+}  // namespace pagurus::machine

@@ -1,0 +1,98 @@
+// The hand-over as a QMP client sees it: parameters, capabilities, `migrate`, `migrate-incoming`,
+// `query-migrate`.
+//
+// Threads: the control thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "event/loop.h"
+#include "machine/machine.h"
+#include "vmstate/section.h"
+
+namespace pagurus::migration {
+
+// QEMU's MigrationStatus, as far as it occurs here.
+enum class Status { kNone, kSetup, kActive, kDevice, kCompleted, kCancelled, kFailed };
+std::string_view name_of(Status status);
+
+struct Parameters {
+  bool backend_transfer = false;   // backend-transfer
+  uint64_t downtime_limit_ms = 300;  // downtime-limit: the longest pause before a roll-back
+};
+struct ParameterChanges {
+  std::optional<bool> backend_transfer;
+  std::optional<uint64_t> downtime_limit_ms;  // 1..2000000
+};
+
+struct Capabilities {
+  bool events = false;  // MIGRATION events
+};
+
+// A stretch of the hand-over's time line; times in microseconds since `migrate`.
+struct Phase {
+  std::string name;
+  double start_us;
+  double duration_us;
+};
+
+struct Info {
+  Status status = Status::kNone;
+  std::string error;  // kFailed, kCancelled: why
+  double total_time_ms = 0;
+  // From the moment the source's first vCPU was asked to stop to the moment the destination's vCPUs
+  // were told to run.  0 until known.
+  double downtime_ms = 0;
+  std::vector<Phase> phases;
+  std::vector<std::string> moved;  // "ram", "netdev n0 (tap)", ...
+};
+
+class Migration {
+ public:
+  struct Environment {
+    event::Loop& loop;
+    machine::Machine& machine;
+    // Called when an incoming hand-over failed after the machine took the guest's RAM: this process
+    // is of no more use.  The argument is the error to print.
+    std::function<void(const Error&)> on_incoming_lost;
+  };
+  static std::unique_ptr<Migration> create(Environment environment);
+  ~Migration();
+  Migration(const Migration&) = delete;
+  Migration& operator=(const Migration&) = delete;
+
+  const Parameters& parameters() const;
+  Result<void> set_parameters(const ParameterChanges& changes);  // refused while one runs
+  const Capabilities& capabilities() const;
+  Result<void> set_capabilities(const Capabilities& capabilities);  // refused while one runs
+
+  // Starts a hand-over and returns; its course is seen by query() and the observer.
+  Result<void> migrate(const std::string& uri);
+  Result<void> migrate_incoming(const std::string& uri);
+  // Success if there is nothing to cancel, as in QEMU.
+  Result<void> cancel();
+  Info query() const;
+  bool in_progress() const;
+
+  // Called on every change of status.
+  void set_observer(std::function<void(Status, int64_t at_ns)> observer);
+  // With -incoming ... -S: stay paused after the hand-over.
+  void set_stay_paused(bool stay_paused);
+
+  // A host resource that no device of the guest uses and that moves if the destination asks for it
+  // by name (a QMP listener): present in the source, pending in the destination.
+  void add_movable(std::string name, vmstate::Movable& movable);
+
+ private:
+  class Impl;
+  explicit Migration(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pagurus::migration
