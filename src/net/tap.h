@@ -1,0 +1,76 @@
+// The TAP back end: one queue of a Linux TAP device (/dev/net/tun).
+//
+// Where it comes from:
+//   ifname=tap0                  an existing TAP; refused if there is none (nobody would configure it)
+//   [ifname=tap0,]script=PATH    made if missing, and PATH is run to configure it: "PATH <ifname>"
+//   fd=N or fd=NAME              an open queue, inherited or passed by `getfd`
+//
+// Scripts run once in the life of the guest's TAP: `script` in the process that opens it,
+// `downscript` in the last process that holds it, that is never after release().
+//
+// What a hand-over moves: the queue's descriptor and what the guest was told about it.  O_NONBLOCK,
+// the vnet header's length, offloads and sndbuf belong to the open file description that both
+// processes share: the opener sets them once, adopt() sets nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/named_fds.h"
+#include "net/backend.h"
+#include "qapi/options.h"
+
+namespace pagurus::net {
+
+struct TapConfig {
+  std::string id;
+  std::string ifname;            // empty: the kernel chooses
+  std::string fd;                // exclusive with ifname and scripts
+  std::string script = "no";     // "no": none
+  std::string downscript = "no";
+  bool vnet_hdr = true;
+  uint64_t sndbuf = 0;           // bytes in flight before transmit blocks; 0: the kernel's default
+
+  static Result<TapConfig> parse(qapi::Options& options);
+};
+
+class Tap final : public Backend {
+ public:
+  // The back end is pending: open() or adopt() brings it to life.
+  static std::unique_ptr<Tap> create(TapConfig config, NamedFds& named_fds);
+  ~Tap() override;
+
+  const std::string& id() const override { return config_.id; }
+  std::string_view kind() const override { return "tap"; }
+  bool pending() const override { return !fd_; }
+  Result<void> open() override;
+
+  bool vnet_header() const override { return vnet_header_; }
+  Offloads offloads() const override { return offloads_; }
+  Result<void> set_offloads(const Offloads& offloads) override;
+  int receive_fd() const override { return fd_.get(); }
+  IoResult receive(std::span<const iovec> frame) override;
+  IoResult transmit(std::span<const iovec> frame) override;
+
+  Result<const vmstate::Description*> movable() const override;
+  void freeze() override {}
+  Result<void> save(vmstate::Writer& writer) const override;
+  Result<void> adopt(vmstate::Reader& reader) override;
+  void thaw() override;
+  void release() override;
+
+ private:
+  explicit Tap(TapConfig config, NamedFds& named_fds) : config_(std::move(config)), named_fds_(named_fds) {}
+  Result<UniqueFd> open_by_name();
+  Result<void> set_up(UniqueFd fd);
+
+  TapConfig config_;
+  NamedFds& named_fds_;
+  UniqueFd fd_;
+  std::string ifname_;
+  bool vnet_header_ = false;
+  Offloads offloads_;
+  bool run_down_script_ = false;
+};
+
+}  // namespace pagurus::net

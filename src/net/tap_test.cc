@@ -1,0 +1,74 @@
+// TAP without privileges: option parsing, and what is no TAP is refused.  Real TAPs are the
+// functional tests' business.
+#include "net/tap.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+namespace pagurus::net {
+namespace {
+
+Result<TapConfig> parse(const char* text) {
+  auto options = *qapi::Options::parse(text, "", "-netdev");
+  return TapConfig::parse(options);
+}
+
+TEST(TapConfig, takes_every_documented_key) {
+  auto config = parse("id=n0,ifname=tap0,script=/bin/up,downscript=no,vnet_hdr=off,sndbuf=1M");
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(config->ifname, "tap0");
+  EXPECT_EQ(config->script, "/bin/up");
+  EXPECT_FALSE(config->vnet_hdr);
+  EXPECT_EQ(config->sndbuf, 1u << 20);
+}
+
+TEST(TapConfig, refuses_contradictions_and_unknown_keys_by_name) {
+  EXPECT_EQ(parse("ifname=tap0").error().message(), "-netdev tap: parameter 'id' is missing");
+  EXPECT_EQ(parse("id=n0,fd=3,ifname=tap0").error().message(),
+            "-netdev tap,id=n0: ifname=, script= and downscript= are invalid with fd=");
+  EXPECT_EQ(parse("id=n0,colour=red").error().message(), "-netdev: unknown option 'colour'");
+  EXPECT_FALSE(parse("id=n0,ifname=a_name_longer_than_15").has_value());
+}
+
+TEST(Tap, an_fd_that_is_no_tap_is_refused) {
+  NamedFds fds;
+  fds.add("null", UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+  auto tap = Tap::create({.id = "n0", .fd = "null"}, fds);
+  auto result = tap->open();
+  ASSERT_FALSE(result.has_value());
+  EXPECT_NE(result.error().message().find("is not a TAP"), std::string::npos) << result.error().message();
+  EXPECT_TRUE(tap->pending());
+}
+
+TEST(Tap, a_name_that_getfd_never_gave_is_refused) {
+  NamedFds fds;
+  auto tap = Tap::create({.id = "n0", .fd = "tapfd"}, fds);
+  EXPECT_EQ(tap->open().error().message(), "netdev 'n0': File descriptor named 'tapfd' has not been found");
+}
+
+TEST(Tap, a_missing_interface_is_named_with_the_remedy) {
+  NamedFds fds;
+  auto tap = Tap::create({.id = "n0", .ifname = "nosuchtap9"}, fds);
+  EXPECT_EQ(tap->open().error().message(),
+            "netdev 'n0': TAP 'nosuchtap9' does not exist (make it: ip tuntap add dev nosuchtap9 mode tap vnet_hdr)");
+}
+
+TEST(Tap, adopting_a_descriptor_that_is_no_tap_leaves_it_pending) {
+  NamedFds fds;
+  auto tap = Tap::create({.id = "n0", .ifname = "tap0"}, fds);
+  vmstate::Writer writer;
+  writer.put<uint32_t>(4);
+  writer.put_bytes(std::array<uint8_t, 4>{'t', 'a', 'p', '0'});
+  for (int i = 0; i < 10; ++i) writer.put<uint8_t>(i < 1 ? 1 : 0);
+  writer.put<uint32_t>(0);
+  std::vector<UniqueFd> received;
+  received.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  vmstate::Reader reader(writer.bytes(), std::move(received));
+  auto result = tap->adopt(reader);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_NE(result.error().message().find("is not a TAP"), std::string::npos) << result.error().message();
+  EXPECT_TRUE(tap->pending());
+}
+
+}  // namespace
+}  // namespace pagurus::net
