@@ -1,0 +1,51 @@
+// The commands of the control service, the same by UDP and by serial line.
+#pragma once
+
+#include <cstdint>
+
+#include "guest/gap.h"
+#include "guest/network.h"
+#include "guest/pattern.h"
+#include "guest/text.h"
+
+namespace pagurus::guest {
+
+using Reply = Text<1400>;
+
+// Executes commands.  Power-off and reset are only noted here: the main loop does them when the reply has left.
+class Control final : public ControlHandler {
+ public:
+  enum class Action : uint8_t { none, power_off, reset };
+
+  struct Parts {
+    GapTracker& gaps;
+    Pattern& pattern;
+    const Responder& responder;
+  };
+
+  Control(Parts parts, uint64_t boot_tsc, uint64_t boot_count)
+      : parts_(parts), boot_tsc_(boot_tsc), boot_count_(boot_count) {}
+
+  uint32_t handle_request(TextView request, char* reply, uint32_t capacity) override;
+
+  // One request: a command, then an optional token that comes back in the reply.
+  void execute(TextView request, Reply& reply);
+
+  Action action() const { return action_; }
+
+ private:
+  void put_stats(Reply& reply);
+  void put_network(Reply& reply);
+  void put_gap_summary(Reply& reply);
+  void put_gaps(Reply& reply);
+  void put_processors(Reply& reply);
+  void put_check(Reply& reply);
+  void reset_gaps();
+
+  Parts parts_;
+  uint64_t boot_tsc_;
+  uint64_t boot_count_;
+  Action action_ = Action::none;
+};
+
+}  // namespace pagurus::guest

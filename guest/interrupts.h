@@ -1,0 +1,29 @@
+// The interrupt descriptor table, the vectors in use and their counters.
+#pragma once
+
+#include <cstdint>
+
+namespace pagurus::guest {
+
+inline constexpr uint8_t kRxVector = 0x40;
+inline constexpr uint8_t kTxVector = 0x41;
+inline constexpr uint8_t kConfigVector = 0x42;
+inline constexpr uint8_t kTimerVector = 0x50;
+inline constexpr uint8_t kApTimerVector = 0x51;
+inline constexpr uint8_t kSpuriousVector = 0xff;
+
+// Fills the table (once, on the boot processor).
+void build_interrupt_table();
+
+// Loads the table into the calling processor.
+void load_interrupt_table();
+
+}  // namespace pagurus::guest
+
+extern "C" {
+extern volatile uint64_t rx_interrupts;
+extern volatile uint64_t tx_interrupts;
+extern volatile uint64_t config_interrupts;
+extern volatile uint64_t timer_interrupts;
+extern volatile uint64_t spurious_interrupts;
+}

@@ -1,0 +1,51 @@
+// A region of RAM with known contents, checked again and again.
+#pragma once
+
+#include <cstdint>
+
+namespace pagurus::guest {
+
+// Word at address a holds f(a), so a page that moved, got lost or came back old is noticed.  After each complete
+// pass the probe moves on to another key for one page in sixty-four: RAM that stayed behind in its state of some
+// seconds ago is noticed as well.  Not every word need be used: `stride` bytes lie between two of them.
+class Pattern {
+ public:
+  // `base`, `size`: multiples of 4096; `stride`: power of two from 8 to 4096.
+  void fill(uint64_t base, uint64_t size, uint64_t stride);
+
+  // Checks words for about `budget` TSC ticks, at least one group of 16.  Stops early if `*stop_when_changed` is
+  // no longer `unchanged`: a packet came in.
+  void check_slice(uint64_t budget, const volatile uint16_t* stop_when_changed, uint16_t unchanged);
+
+  // Checks the whole region now; returns the number of wrong words.
+  uint64_t check_all();
+
+  uint64_t base() const { return base_; }
+  uint64_t size() const { return size_; }
+  uint64_t stride() const { return stride_; }
+  uint64_t words_checked() const { return words_checked_; }
+  uint64_t passes() const { return passes_; }
+  uint64_t errors() const { return errors_; }
+  uint64_t first_error_address() const { return first_error_address_; }
+  uint64_t pages_rewritten() const { return pages_rewritten_; }
+
+ private:
+  uint64_t key_of_page(uint64_t page) const;
+  void check_words(unsigned count);
+  void mismatch(uint64_t address);
+  void finish_pass();
+
+  uint64_t base_ = 0;
+  uint64_t size_ = 0;
+  uint64_t stride_ = 64;
+  uint64_t cursor_ = 0;      // next address to check
+  uint64_t page_key_ = 0;    // key of the cursor's page
+  uint64_t generation_ = 0;  // how often the changing pages were rewritten
+  uint64_t words_checked_ = 0;
+  uint64_t passes_ = 0;
+  uint64_t errors_ = 0;
+  uint64_t first_error_address_ = 0;
+  uint64_t pages_rewritten_ = 0;
+};
+
+}  // namespace pagurus::guest
