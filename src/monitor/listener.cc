@@ -1,0 +1,115 @@
+#include "monitor/listener.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace pagurus::monitor {
+namespace {
+
+// Whether some process listens at `path`.
+bool somebody_listens(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) return false;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return false;
+  int result = connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  // EAGAIN: alive, but its backlog is full.
+  return result == 0 || errno == EAGAIN;
+}
+
+Result<void> check_listening(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  sockaddr_un address{};
+  socklen_t address_size = sizeof address;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || listening == 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) < 0 ||
+      address.sun_family != AF_UNIX) {
+    return fail("the descriptor is not a listening UNIX socket");
+  }
+  return {};
+}
+
+}  // namespace
+
+const vmstate::Description& ListenerState::description() {
+  static constexpr auto kFields = std::array{
+      vmstate::field<&ListenerState::path>("path", {.max = sizeof(sockaddr_un::sun_path)}),
+      vmstate::field<&ListenerState::socket>("socket"),
+  };
+  static constexpr vmstate::Description kDescription{"qmp-listener", 1, kFields};
+  return kDescription;
+}
+
+Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, std::string path, Start start,
+                                                   OnClient on_client) {
+  std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), std::move(on_client)));
+  if (start == Start::kIncoming && somebody_listens(listener->path_)) return listener;
+  listener->listener_ = TRY_DOING("-qmp", chardev::UnixListener::bind(listener->path_));
+  TRY(listener->serve());
+  return listener;
+}
+
+Result<void> Listener::serve() {
+  if (adopted_) {
+    // Only now: a UnixListener unlinks its path when it goes, and until the commit the path is the
+    // other process's.
+    ListenerState state = std::move(*adopted_);
+    adopted_.reset();
+    listener_ = TRY(chardev::UnixListener::adopt(state.socket.take(), std::move(state.path)));
+  }
+  if (!listener_) return {};
+  watch_ = TRY(loop_.watch_fd(listener_->fd(), EPOLLIN, [this](uint32_t) { accept_one(); }));
+  return {};
+}
+
+void Listener::accept_one() {
+  auto client = listener_->accept();
+  if (!client) {
+    log_warning("QMP socket '{}': {}", path_, client.error().message());
+    return;
+  }
+  if (*client) on_client_(std::move(**client));
+}
+
+Result<const vmstate::Description*> Listener::movable() const {
+  return &ListenerState::description();
+}
+
+void Listener::freeze() { watch_ = event::Watch(); }
+
+Result<void> Listener::save(vmstate::Writer& writer) const {
+  CHECK(listener_.has_value(), "only a frozen listener is saved");
+  vmstate::write_state(writer, ListenerState{listener_->path(), vmstate::Fd::lend(listener_->fd())});
+  return {};
+}
+
+Result<void> Listener::adopt(vmstate::Reader& reader) {
+  CHECK(pending(), "only a pending listener adopts");
+  ListenerState state = TRY(vmstate::read_state<ListenerState>(reader));
+  TRY_DOING(transfer_name(), check_listening(state.socket.get()));
+  adopted_ = std::move(state);
+  return {};
+}
+
+void Listener::thaw() {
+  if (auto served = serve(); !served) {
+    log_error("QMP socket '{}' is not served: {}", path_, served.error().message());
+  }
+}
+
+void Listener::release() {
+  watch_ = event::Watch();
+  if (listener_) listener_->release();
+  listener_.reset();
+  adopted_.reset();
+}
+
+}  // namespace pagurus::monitor
