@@ -49,7 +49,6 @@ class Backend : public vmstate::Movable {
   // QEMU's type name: "tap".
   virtual std::string_view kind() const = 0;
 
-  virtual bool pending() const = 0;
   // Opens the host resource as the command line says.  Only while pending; leaves it frozen.
   virtual Result<void> open() = 0;
 

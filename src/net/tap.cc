@@ -153,9 +153,10 @@ Result<UniqueFd> Tap::open_by_name() {
   }
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd) {
-    auto error = fail_errno(errno, "cannot open /dev/net/tun");
-    if (errno == ENOENT) return std::unexpected(std::move(error.error()).remedy("load the module: modprobe tun"));
-    return error;
+    int error = errno;
+    auto failure = fail_errno(error, "cannot open /dev/net/tun");
+    if (error == ENOENT) return std::unexpected(std::move(failure.error()).remedy("load the module: modprobe tun"));
+    return failure;
   }
   ifreq request{};
   request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | (config_.vnet_hdr ? IFF_VNET_HDR : 0));

@@ -40,6 +40,8 @@ class Section {
 class Movable {
  public:
   virtual ~Movable() = default;
+  // Neither opened nor adopted yet: this process was started for an incoming guest.
+  virtual bool pending() const = 0;
   // Name, version and fields of the state; an error that says why, if this resource cannot move in
   // its present configuration.
   virtual Result<const Description*> movable() const = 0;

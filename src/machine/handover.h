@@ -1,0 +1,103 @@
+// The machine as the hand-over sees it: what must be equal on both sides, what travels, and the few
+// steps in which a running machine leaves one process and enters another.
+//
+//   source                                   destination (created with Config::incoming)
+//   ------                                   -------------------------------------------
+//   facts(), sections(), movables()   HELLO  facts(), sections(), movables()
+//   save_rehearsal()               PREPARE   attach_ram(), open_untransferred(), load_rehearsal()
+//   freeze(), save()               STATE     load()
+//   release()  or  resume()        RUNNING   enter()
+//
+// Threads: the control thread.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "vmstate/section.h"
+
+namespace pagurus::machine {
+
+// One property that both sides must agree on: "RAM size" = "256 MiB".
+struct Fact {
+  std::string name;
+  std::string value;
+};
+
+// A section of the stream, by name and declaration ("serial0", "serial-16550a/1{...}").
+struct SectionInfo {
+  std::string name;
+  std::string signature;
+};
+
+// The back end of one device, and whether it takes part.
+struct MovableInfo {
+  std::string name;       // "netdev n0"
+  std::string kind;       // "tap"
+  std::string signature;  // of its state; empty if it cannot move
+  bool takes_part;        // the device's property backend-transfer
+  std::string obstacle;   // why it cannot move, empty if it can
+  vmstate::Movable* movable;
+};
+
+// Descriptors are borrowed from the machine until the hand-over ends.
+struct SavedSection {
+  std::string name;
+  uint16_t version;
+  std::vector<uint8_t> bytes;
+  std::vector<int> fds;
+};
+
+struct LoadedSection {
+  std::string name;
+  uint16_t version;
+  std::vector<uint8_t> bytes;
+  std::vector<UniqueFd> fds;
+};
+
+class Handover {
+ public:
+  virtual ~Handover() = default;
+
+  // Equal machines give equal lists, in a fixed order.
+  virtual std::vector<Fact> facts() const = 0;
+  virtual std::vector<SectionInfo> sections() const = 0;
+  virtual std::vector<MovableInfo> movables() const = 0;
+
+  // --- source -------------------------------------------------------------------------------
+  virtual int ram_fd() const = 0;
+  // Device state as it is now, taken while the guest runs: nothing waits for it.
+  virtual std::vector<SavedSection> save_rehearsal() = 0;
+  // Takes the vCPUs out of the guest and freezes queue workers and back ends.  Run state
+  // finish-migrate.
+  virtual void freeze() = 0;
+  // Everything, and of the movables those named in `transfer`.  Only while frozen.
+  virtual Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) = 0;
+  // Roll-back: the machine is as it was before freeze().
+  virtual void resume() = 0;
+  // Commit: the guest runs elsewhere.  Run state postmigrate.
+  virtual void release() = 0;
+  // The guest was running when freeze() was called.
+  virtual bool was_running() const = 0;
+
+  // --- destination --------------------------------------------------------------------------
+  // Adopts, maps and pre-faults the guest's RAM.
+  virtual Result<void> attach_ram(UniqueFd memfd) = 0;
+  // Opens the back ends that will not arrive by transfer.
+  virtual Result<void> open_untransferred(const std::set<std::string>& transfer) = 0;
+  // Does what is slow (interrupt routes, doorbells, CPUID) for a state that is close to the real one.
+  virtual Result<void> load_rehearsal(std::vector<LoadedSection> sections) = 0;
+  // Every declared section and every movable of `transfer` exactly once.
+  virtual Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) = 0;
+  enum class Enter { kRunning, kPaused };
+  virtual void enter(Enter how) = 0;
+  // The observers' turn, after the pause: RESUME on the destination, STOP (and RESUME) on the
+  // source, with the time stamps of the moments themselves.
+  virtual void report_events() = 0;
+};
+
+}  // namespace pagurus::machine

@@ -1,0 +1,86 @@
+#include "migration/manifest.h"
+
+#include <algorithm>
+
+namespace pagurus::migration {
+namespace {
+
+template <class Entry, class Value>
+Result<void> compare_lists(const char* what, const std::vector<Entry>& source, const std::vector<Entry>& destination,
+                           Value value_of) {
+  for (size_t i = 0; i < std::max(source.size(), destination.size()); ++i) {
+    if (i >= destination.size()) return fail("the source has {} '{}', which this destination lacks", what, source[i].name);
+    if (i >= source.size()) return fail("this destination has {} '{}', which the source lacks", what, destination[i].name);
+    if (source[i].name != destination[i].name) {
+      return fail("the source has {} '{}' where this destination has '{}'", what, source[i].name, destination[i].name);
+    }
+    if (value_of(source[i]) != value_of(destination[i])) {
+      return fail("{} '{}' differs: the source has '{}', this destination '{}'", what, source[i].name,
+                  value_of(source[i]), value_of(destination[i]));
+    }
+  }
+  return {};
+}
+
+Result<void> compare_parameter(bool source, bool destination) {
+  if (source == destination) return {};
+  const char* on = source ? "source" : "destination";
+  const char* off = source ? "destination" : "source";
+  return fail(
+      "migration parameter 'backend-transfer' is set on the {} but not on the {}: set it with "
+      "migrate-set-parameters on both",
+      on, off);
+}
+
+}  // namespace
+
+std::string vmm_version() { return PAGURUS_VERSION; }
+
+Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras) {
+  Hello hello;
+  hello.vmm_version = vmm_version();
+  hello.backend_transfer = parameters.backend_transfer;
+  for (const auto& fact : machine.facts()) hello.facts.push_back({fact.name, fact.value});
+  for (const auto& section : machine.sections()) hello.sections.push_back({section.name, section.signature});
+  for (const auto& movable : machine.movables()) {
+    hello.backends.push_back({movable.name, movable.kind, movable.signature, movable.takes_part});
+  }
+  hello.extras = std::move(extras);
+  return hello;
+}
+
+Result<std::set<std::string>> compare(const Hello& source, const Hello& destination) {
+  TRY(compare_parameter(source.backend_transfer, destination.backend_transfer));
+  TRY(compare_lists("property", source.facts, destination.facts, [](const FactEntry& fact) { return fact.value; }));
+  TRY(compare_lists("state section", source.sections, destination.sections,
+                    [](const SectionEntry& section) { return section.signature; }));
+  TRY(compare_lists("back end", source.backends, destination.backends,
+                    [](const BackendEntry& backend) { return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off"); }));
+  std::set<std::string> transfer;
+  if (!source.backend_transfer) return transfer;
+  for (size_t i = 0; i < source.backends.size(); ++i) {
+    const BackendEntry& from = source.backends[i];
+    const BackendEntry& to = destination.backends[i];
+    if (!from.takes_part) continue;
+    if (from.kind != to.kind) {
+      return fail("{}: the source has kind '{}', this destination '{}'", from.name, from.kind, to.kind);
+    }
+    if (from.signature != to.signature) {
+      return fail("{}: its state is declared as '{}' in the source and as '{}' here", from.name, from.signature, to.signature);
+    }
+    transfer.insert(from.name);
+  }
+  return transfer;
+}
+
+Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters) {
+  if (!parameters.backend_transfer) return {};
+  for (const auto& movable : machine.movables()) {
+    if (!movable.takes_part || movable.obstacle.empty()) continue;
+    return std::unexpected(Error(fmt::format("{} cannot move: {}", movable.name, movable.obstacle))
+                               .remedy("set backend-transfer=off for its device on both sides, or change the back end"));
+  }
+  return {};
+}
+
+}  // namespace pagurus::migration

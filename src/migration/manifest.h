@@ -1,0 +1,26 @@
+// What both sides compare in HELLO, and the sentence that names the first difference.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "machine/handover.h"
+#include "migration/messages.h"
+#include "migration/migration.h"
+
+namespace pagurus::migration {
+
+// The version people see; not compared.
+std::string vmm_version();
+
+// The manifest of this process's machine.  `extras`: names of what it can give besides.
+Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras);
+
+// Fails with the first difference, worded from the destination's point of view ("the source has
+// ..., this destination has ...").  Success: the names of the back ends that will be transferred.
+Result<std::set<std::string>> compare(const Hello& source, const Hello& destination);
+
+// Fails, before anything is disturbed, if a back end that takes part cannot move.
+Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters);
+
+}  // namespace pagurus::migration

@@ -1,0 +1,122 @@
+#include "migration/messages.h"
+
+namespace pagurus::migration {
+namespace {
+
+using vmstate::field;
+
+// Limits for what a peer may announce; far above what a machine has.
+constexpr uint64_t kMaxName = 255;
+constexpr uint64_t kMaxText = 64 * 1024;
+constexpr uint64_t kMaxEntries = 4096;
+constexpr uint64_t kMaxSectionBytes = 16 * 1024 * 1024;
+constexpr uint64_t kMaxSectionFds = 64;
+
+}  // namespace
+
+const vmstate::Description& FactEntry::description() {
+  static constexpr auto kFields = std::array{
+      field<&FactEntry::name>("name", {.max = kMaxName}),
+      field<&FactEntry::value>("value", {.max = kMaxText}),
+  };
+  static constexpr vmstate::Description kDescription{"fact", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& SectionEntry::description() {
+  static constexpr auto kFields = std::array{
+      field<&SectionEntry::name>("name", {.max = kMaxName}),
+      field<&SectionEntry::signature>("signature", {.max = kMaxText}),
+  };
+  static constexpr vmstate::Description kDescription{"section-entry", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& BackendEntry::description() {
+  static constexpr auto kFields = std::array{
+      field<&BackendEntry::name>("name", {.max = kMaxName}),
+      field<&BackendEntry::kind>("kind", {.max = kMaxName}),
+      field<&BackendEntry::signature>("signature", {.max = kMaxText}),
+      field<&BackendEntry::takes_part>("takes-part"),
+  };
+  static constexpr vmstate::Description kDescription{"backend-entry", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Hello::description() {
+  static constexpr auto kFields = std::array{
+      field<&Hello::vmm_version>("vmm-version", {.max = kMaxName}),
+      field<&Hello::backend_transfer>("backend-transfer"),
+      field<&Hello::facts>("facts", {.max = kMaxEntries}),
+      field<&Hello::sections>("sections", {.max = kMaxEntries}),
+      field<&Hello::backends>("backends", {.max = kMaxEntries}),
+      field<&Hello::extras>("extras", {.max = kMaxEntries}),
+  };
+  static constexpr vmstate::Description kDescription{"hello", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Welcome::description() {
+  static constexpr auto kFields = std::array{
+      field<&Welcome::vmm_version>("vmm-version", {.max = kMaxName}),
+      field<&Welcome::wanted>("wanted", {.max = kMaxEntries}),
+  };
+  static constexpr vmstate::Description kDescription{"welcome", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& SectionData::description() {
+  static constexpr auto kFields = std::array{
+      field<&SectionData::name>("name", {.max = kMaxName}),
+      field<&SectionData::version>("version"),
+      field<&SectionData::bytes>("bytes", {.max = kMaxSectionBytes}),
+      field<&SectionData::fds>("fds", {.max = kMaxSectionFds}),
+  };
+  static constexpr vmstate::Description kDescription{"section", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Prepare::description() {
+  static constexpr auto kFields = std::array{
+      field<&Prepare::ram>("ram"),
+      field<&Prepare::ownership>("ownership"),
+      field<&Prepare::rehearsal>("rehearsal", {.max = kMaxEntries}),
+  };
+  static constexpr vmstate::Description kDescription{"prepare", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Ready::description() {
+  static constexpr auto kFields = std::array{field<&Ready::prepared_ns>("prepared-ns")};
+  static constexpr vmstate::Description kDescription{"ready", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& State::description() {
+  static constexpr auto kFields = std::array{
+      field<&State::run>("run"),
+      field<&State::stop_asked_ns>("stop-asked-ns"),
+      field<&State::sections>("sections", {.max = kMaxEntries}),
+  };
+  static constexpr vmstate::Description kDescription{"state", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Running::description() {
+  static constexpr auto kFields = std::array{
+      field<&Running::received_ns>("received-ns"),
+      field<&Running::loaded_ns>("loaded-ns"),
+      field<&Running::owned_ns>("owned-ns"),
+      field<&Running::running_ns>("running-ns"),
+  };
+  static constexpr vmstate::Description kDescription{"running", 1, kFields};
+  return kDescription;
+}
+
+const vmstate::Description& Refused::description() {
+  static constexpr auto kFields = std::array{field<&Refused::reason>("reason", {.max = kMaxText})};
+  static constexpr vmstate::Description kDescription{"refused", 1, kFields};
+  return kDescription;
+}
+
+}  // namespace pagurus::migration

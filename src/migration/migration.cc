@@ -1,0 +1,188 @@
+#include "migration/migration.h"
+
+#include "base/log.h"
+#include "migration/destination.h"
+#include "migration/peer.h"
+#include "migration/source.h"
+
+namespace pagurus::migration {
+namespace {
+
+// QEMU's bound for downtime-limit.
+constexpr uint64_t kMaxDowntimeLimitMs = 2'000'000;
+
+// "unix:/run/x.sock" -> "/run/x.sock".
+Result<std::string> unix_path(const std::string& uri, const Parameters& parameters) {
+  constexpr std::string_view kScheme = "unix:";
+  if (uri.starts_with(kScheme) && uri.size() > kScheme.size()) return uri.substr(kScheme.size());
+  if (uri == kScheme) return fail("the migration URI 'unix:' has no path: unix:/path/of/socket");
+  if (parameters.backend_transfer) {
+    return fail(
+        "migration parameter 'backend-transfer' requires a UNIX domain socket: file descriptors travel over it "
+        "(use unix:PATH, not '{}')",
+        uri);
+  }
+  return fail(
+      "'{}' cannot carry a hand-over: guest RAM moves as a file descriptor, and that requires a UNIX domain socket "
+      "(use unix:PATH)",
+      uri);
+}
+
+}  // namespace
+
+std::string_view name_of(Status status) {
+  switch (status) {
+    case Status::kNone: return "none";
+    case Status::kSetup: return "setup";
+    case Status::kActive: return "active";
+    case Status::kDevice: return "device";
+    case Status::kCompleted: return "completed";
+    case Status::kCancelled: return "cancelled";
+    case Status::kFailed: return "failed";
+  }
+  return "?";
+}
+
+class Migration::Impl {
+ public:
+  explicit Impl(Environment environment) : environment_(std::move(environment)) {}
+
+  Result<void> check_idle(const char* what) const {
+    if (in_progress()) return fail("{} while a migration is in progress is not possible", what);
+    return {};
+  }
+  bool in_progress() const {
+    return status_ == Status::kSetup || status_ == Status::kActive || status_ == Status::kDevice;
+  }
+  void note_status(Status status, const std::string& why) {
+    if (status == Status::kSetup) began_ns_ = monotonic_ns();
+    status_ = status;
+    error_ = why;
+    if (!in_progress()) total_ns_ = monotonic_ns() - began_ns_;
+    if (observer_) observer_(status, realtime_ns());
+  }
+  Result<void> migrate(const std::string& uri);
+  Result<void> migrate_incoming(const std::string& uri);
+  Info query() const;
+  enum class Which { kHere, kPending };
+  std::vector<Extra> extras(Which which) const {
+    std::vector<Extra> found;
+    for (const Extra& extra : extras_) {
+      if (extra.movable->pending() == (which == Which::kPending)) found.push_back(extra);
+    }
+    return found;
+  }
+
+  Environment environment_;
+  Parameters parameters_;
+  Capabilities capabilities_;
+  std::function<void(Status, int64_t)> observer_;
+  bool stay_paused_ = false;
+  std::vector<Extra> extras_;
+  Status status_ = Status::kNone;
+  std::string error_;
+  int64_t began_ns_ = 0;
+  int64_t total_ns_ = 0;
+  // The last hand-over of each direction: a process is a destination at most once, then a source.
+  std::unique_ptr<Source> source_;
+  std::unique_ptr<Destination> destination_;
+};
+
+Result<void> Migration::Impl::migrate(const std::string& uri) {
+  if (in_progress()) return fail("There's a migration process in progress");
+  auto path = TRY(unix_path(uri, parameters_));
+  auto state = environment_.machine.run_state();
+  bool can_leave = state == machine::RunState::kRunning || state == machine::RunState::kPaused ||
+                   state == machine::RunState::kPrelaunch;
+  if (!can_leave) return fail("a machine in run state '{}' has no guest to hand over", machine::name_of(state));
+  note_status(Status::kSetup, "");
+  auto source = Source::start({.loop = environment_.loop,
+                               .machine = environment_.machine.handover(),
+                               .parameters = parameters_,
+                               .extras = extras(Which::kHere),
+                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); }},
+                              path);
+  if (!source) {
+    note_status(Status::kFailed, source.error().message());
+    return std::unexpected(std::move(source.error()));
+  }
+  destination_.reset();
+  source_ = *std::move(source);
+  return {};
+}
+
+Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
+  if (environment_.machine.run_state() != machine::RunState::kInMigrate) {
+    return fail("'-incoming' was not given on the command line, or the guest has arrived already");
+  }
+  if (destination_) return fail("the incoming migration has already been started");
+  auto path = TRY(unix_path(uri, parameters_));
+  destination_ = TRY(Destination::start({.loop = environment_.loop,
+                                         .machine = environment_.machine.handover(),
+                                         .parameters = [this] { return parameters_; },
+                                         .extras = extras(Which::kPending),
+                                         .stay_paused = stay_paused_,
+                                         .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
+                                         .on_lost = environment_.on_incoming_lost},
+                                        path));
+  note_status(Status::kSetup, "");
+  return {};
+}
+
+Info Migration::Impl::query() const {
+  Info info{.status = status_, .error = error_};
+  int64_t total_ns = in_progress() ? monotonic_ns() - began_ns_ : total_ns_;
+  info.total_time_ms = static_cast<double>(total_ns) / 1e6;
+  auto fill = [&info](const auto& side) {
+    info.downtime_ms = static_cast<double>(side.downtime_ns()) / 1e6;
+    info.phases = side.timeline().phases();
+    info.moved = side.moved();
+  };
+  if (source_) fill(*source_);
+  else if (destination_) fill(*destination_);
+  return info;
+}
+
+std::unique_ptr<Migration> Migration::create(Environment environment) {
+  return std::unique_ptr<Migration>(new Migration(std::make_unique<Impl>(std::move(environment))));
+}
+
+Migration::Migration(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Migration::~Migration() = default;
+
+const Parameters& Migration::parameters() const { return impl_->parameters_; }
+
+Result<void> Migration::set_parameters(const ParameterChanges& changes) {
+  bool listening_only = impl_->destination_ && impl_->status_ == Status::kSetup;
+  if (!listening_only) TRY(impl_->check_idle("changing migration parameters"));
+  if (changes.downtime_limit_ms && (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
+    return fail("Parameter 'downtime-limit' expects a value from 1 to {} milliseconds", kMaxDowntimeLimitMs);
+  }
+  if (changes.backend_transfer) impl_->parameters_.backend_transfer = *changes.backend_transfer;
+  if (changes.downtime_limit_ms) impl_->parameters_.downtime_limit_ms = *changes.downtime_limit_ms;
+  return {};
+}
+
+const Capabilities& Migration::capabilities() const { return impl_->capabilities_; }
+
+Result<void> Migration::set_capabilities(const Capabilities& capabilities) {
+  TRY(impl_->check_idle("changing migration capabilities"));
+  impl_->capabilities_ = capabilities;
+  return {};
+}
+
+Result<void> Migration::migrate(const std::string& uri) { return impl_->migrate(uri); }
+Result<void> Migration::migrate_incoming(const std::string& uri) { return impl_->migrate_incoming(uri); }
+
+Result<void> Migration::cancel() {
+  if (impl_->source_ && impl_->in_progress()) impl_->source_->cancel();
+  return {};
+}
+
+Info Migration::query() const { return impl_->query(); }
+bool Migration::in_progress() const { return impl_->in_progress(); }
+void Migration::set_observer(std::function<void(Status, int64_t)> observer) { impl_->observer_ = std::move(observer); }
+void Migration::set_stay_paused(bool stay_paused) { impl_->stay_paused_ = stay_paused; }
+void Migration::add_movable(std::string name, vmstate::Movable& movable) { impl_->extras_.push_back({std::move(name), &movable}); }
+
+}  // namespace pagurus::migration
