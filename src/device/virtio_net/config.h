@@ -1,0 +1,53 @@
+// The properties of `-device virtio-net-pci`, with QEMU's names and defaults.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "qapi/options.h"
+
+namespace pagurus::device {
+
+using MacAddress = std::array<uint8_t, 6>;
+
+// "52:54:00:12:34:56"; refuses multicast addresses.
+Result<MacAddress> parse_mac(const std::string& text);
+std::string to_string(const MacAddress& mac);
+
+struct VirtioNetConfig {
+  // What the machine decides where the option says nothing.
+  struct Defaults {
+    std::string id;         // for a device without `id=`: QEMU leaves it nameless, messages need a name
+    unsigned index = 0;     // counts the NICs: the last byte of the default MAC is 0x56 + index
+    bool backend_transfer;  // of the machine type
+  };
+
+  std::string id;
+  std::string netdev;            // required
+  std::optional<unsigned> slot;  // addr=, hexadecimal as in QEMU: "3" or "03.0"
+  MacAddress mac{};
+  uint16_t host_mtu = 0;  // 0: not offered
+  bool mrg_rxbuf = true;
+  bool event_idx = true;
+  bool indirect_desc = true;
+  bool csum = true;
+  bool guest_csum = true;
+  bool host_tso4 = true;
+  bool host_tso6 = true;
+  bool host_ecn = true;
+  bool guest_tso4 = true;
+  bool guest_tso6 = true;
+  bool guest_ecn = true;
+  bool guest_announce = true;
+  uint16_t rx_queue_size = 256;  // a power of two, 256..1024
+  uint16_t tx_queue_size = 256;
+  bool backend_transfer = false;
+
+  // Consumes every option but the driver's name, which the caller has taken; refuses what is left.
+  static Result<VirtioNetConfig> parse(qapi::Options& options, const Defaults& defaults);
+};
+
+}  // namespace pagurus::device

@@ -1,0 +1,32 @@
+// What a network device has done, for status and tests.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace pagurus::device {
+
+struct NetCounters {
+  uint64_t rx_packets = 0;
+  uint64_t rx_bytes = 0;  // without the virtio header, like tx_bytes
+  uint64_t rx_dropped = 0;
+  uint64_t tx_packets = 0;
+  uint64_t tx_bytes = 0;
+  uint64_t tx_dropped = 0;
+  uint64_t kicks = 0;  // wake-ups by the driver; several writes may be one
+  uint64_t interrupts = 0;
+  uint64_t guest_faults = 0;
+};
+
+// Written by the worker, read by anyone.
+struct AtomicNetCounters {
+  std::atomic<uint64_t> rx_packets{0};
+  std::atomic<uint64_t> rx_bytes{0};
+  std::atomic<uint64_t> rx_dropped{0};
+  std::atomic<uint64_t> tx_packets{0};
+  std::atomic<uint64_t> tx_bytes{0};
+  std::atomic<uint64_t> tx_dropped{0};
+  std::atomic<uint64_t> kicks{0};
+};
+
+}  // namespace pagurus::device

@@ -1,0 +1,46 @@
+// Frames from the guest's transmit queue to the back end.
+//
+// A frame that the back end cannot take now goes back to the ring and is tried again; one that the
+// host refuses is lost, as on a real wire, and counted.
+//
+// Threads: the worker's.  Between two calls of run() no chain is in flight.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "device/virtio_net/counters.h"
+#include "net/backend.h"
+#include "virtio/queue.h"
+
+namespace pagurus::device {
+
+class Transmitter {
+ public:
+  enum class Outcome {
+    kIdle,     // the ring is empty; the driver was asked to kick
+    kMore,     // the budget is used up
+    kBlocked,  // the back end takes nothing now
+  };
+  enum class Link { kUp, kDown };
+
+  Transmitter(virtio::Queue& queue, net::Backend& backend, AtomicNetCounters& counters)
+      : queue_(queue), backend_(backend), counters_(counters) {}
+
+  // Sends up to `budget` frames (drops them if the link is down) and publishes their buffers.
+  virtio::RingResult<Outcome> run(unsigned budget, Link link);
+  // Whether the driver wants an interrupt; reads and clears.
+  bool take_interrupt() { return std::exchange(interrupt_, false); }
+
+ private:
+  virtio::RingResult<Outcome> move_frames(unsigned budget, Link link);
+  net::IoStatus send(virtio::DescriptorChain& chain);
+
+  virtio::Queue& queue_;
+  net::Backend& backend_;
+  AtomicNetCounters& counters_;
+  virtio::DescriptorChain chain_;
+  bool interrupt_ = false;
+};
+
+}  // namespace pagurus::device
