@@ -33,6 +33,8 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
+void enable_log_timestamps() { logger().set_pattern("%Y-%m-%dT%H:%M:%S.%f%z pagurus[%P]: %l: %v"); }
+
 void log_line(LogLevel level, const std::string& line) { logger().log(to_spdlog(level), line); }
 
 bool GuestFaults::note() {

@@ -12,6 +12,8 @@ namespace pagurus {
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 void set_log_level(LogLevel level);
+// Every line begins with date and time from now on.
+void enable_log_timestamps();
 void log_line(LogLevel level, const std::string& line);
 
 template <class... Args>

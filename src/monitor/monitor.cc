@@ -99,6 +99,7 @@ void Monitor::on_migration_status(migration::Status status, int64_t at_ns) {
     emit("MIGRATION", Json::object({{"status", migration::name_of(status)}}), at_ns);
   }
   if (status == migration::Status::kCompleted) offer_listeners();
+  if (migration_hook_) migration_hook_(status);
 }
 
 void Monitor::on_stop(int64_t at_ns) { emit("STOP", Json(), at_ns); }

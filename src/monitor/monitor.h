@@ -4,6 +4,7 @@
 // Threads: the control thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ class Monitor : private machine::MachineObserver {
   // services: outlive the monitor.
   static Result<std::unique_ptr<Monitor>> create(Services services, const std::vector<Endpoint>& endpoints);
   ~Monitor() override;
+
+  // What else the process does when the status of a hand-over changes; called after the event.
+  void set_migration_hook(std::function<void(migration::Status)> hook) { migration_hook_ = std::move(hook); }
 
   // To every negotiated session.  data: null or an object.
   void emit(std::string_view name, qapi::Json data, int64_t at_ns);
@@ -58,6 +62,7 @@ class Monitor : private machine::MachineObserver {
   CommandTable commands_;
   std::vector<OfferedListener> listeners_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::function<void(migration::Status)> migration_hook_;
   event::Watch reaper_;  // set while a closed session waits to be destroyed
 };
 

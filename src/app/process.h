@@ -1,0 +1,48 @@
+// This process among the others: going to the background, the pid file, the log.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "app/command_line.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace pagurus::app {
+
+// -daemonize: the process forks at once, before it has threads, and the parent stays until the
+// child says that the machine is up; so errors of the start and the exit status reach the caller.
+class Background {
+ public:
+  // Returns in the child only; the parent exits here, with the child's status.
+  static Result<Background> enter();
+  // Lets the parent exit with 0 and gives up the caller's standard input, output and error.
+  void report_ready();
+
+ private:
+  explicit Background(UniqueFd ready) : ready_(std::move(ready)) {}
+
+  UniqueFd ready_;
+};
+
+// -pidfile: written whole or not at all; removed at the end unless another process (the next one of
+// this guest) has put its own id there.
+class PidFile {
+ public:
+  explicit PidFile(std::string path);
+  ~PidFile();
+  PidFile(const PidFile&) = delete;
+  PidFile& operator=(const PidFile&) = delete;
+
+  // Writes this process's id.  Does nothing without a path.
+  Result<void> write();
+
+ private:
+  std::string path_;  // absolute, or empty
+  bool written_ = false;
+};
+
+// -D: from now on, standard error is the log file.
+Result<void> redirect_log(const LogTarget& target);
+
+}  // namespace pagurus::app
