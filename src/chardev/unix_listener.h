@@ -24,8 +24,8 @@ class UnixListener {
   static Result<UnixListener> bind(const std::string& path);
   // A descriptor that already listens, given by the operator: the path is theirs, never unlinked.
   static Result<UnixListener> of_fd(UniqueFd fd);
-  // Taken over from another process.  `path`: empty if that process did not own one.
-  static Result<UnixListener> adopt(UniqueFd fd, std::string path);
+  // Taken over from another process.  The path is not ours yet: see take_path().
+  static Result<UnixListener> adopt(UniqueFd fd) { return of_fd(std::move(fd)); }
 
   UnixListener(UnixListener&& other) noexcept;
   UnixListener& operator=(UnixListener&& other) noexcept;
@@ -39,6 +39,8 @@ class UnixListener {
   Result<std::optional<UniqueFd>> accept() const;
   // Another process owns the path now.
   void release() { path_.clear(); }
+  // The other process has released `path` (which may be empty) to this one: after the commit.
+  void take_path(std::string path);
 
  private:
   UnixListener(UniqueFd fd, std::string path);
