@@ -44,8 +44,8 @@ def prepare(repository):
     packed = directory / f"initramfs-{digest}"
     if not (kernel.exists() and packed.exists()):
         directory.mkdir(exist_ok=True)
-        for stale in directory.glob("*"):
-            stale.unlink()
+        for stale in directory.glob("[!.]*"):
+            stale.unlink(missing_ok=True)
         bzimage = (kernel_directory / "vmlinuz").read_bytes()
         _write(kernel, vmlinux.unpack(bzimage) or bzimage)
         _write(packed, _initramfs(kernel_directory))

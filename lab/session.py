@@ -10,13 +10,19 @@ import termios
 import time
 import tty
 
+import snapshot
 from errors import LabError
 
 EXIT_TIMEOUT = 124
 _EXIT_SIGNAL = 128
 # A boot takes seconds; a machine whose cores are all busy elsewhere gets the benefit of the doubt.
 _BOOT_TIMEOUT_S = 120
+_RESTORE_TIMEOUT_S = 30
 _CHUNK = 65536
+
+
+class _NotRestored(Exception):
+    """QEMU did not continue from the snapshot."""
 
 
 class _Ended(Exception):
@@ -32,28 +38,41 @@ def run(machine, script, timeout):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _raise_ended)
     try:
-        machine.start()
-        with _raw_terminal() if machine.terminal else contextlib.nullcontext():
-            return _Session(machine, script, timeout).loop()
+        try:
+            return _attempt(machine, script, timeout)
+        except _NotRestored:
+            print("lab/run: the lab's snapshot could not be restored; booting it.", file=sys.stderr)
+            machine.snapshot.unlink(missing_ok=True)
+            return _attempt(machine, script, timeout)
     except _Ended as ended:
         return _EXIT_SIGNAL + ended.number
+    except BrokenPipeError:
+        return _EXIT_SIGNAL + signal.SIGPIPE
     except LabError as error:
-        machine.end()
         tail = "\n".join(f"  | {line}" for line in machine.log_tail()) or "  | (nothing)"
         raise LabError(f"the lab failed: {error}\nThe last lines of its kernel log:\n{tail}") from error
+
+
+def _attempt(machine, script, timeout):
+    try:
+        restored = machine.start()
+        with _raw_terminal() if machine.terminal else contextlib.nullcontext():
+            return _Session(machine, script, timeout, restored).loop()
     finally:
         machine.end()
 
 
 class _Session:
-    """The event loop. States: waiting for "ready", running, exited. One thread."""
+    """The event loop. States: booting, given the job, running it ("started" has come), exited. One thread."""
 
-    def __init__(self, machine, script, timeout):
+    def __init__(self, machine, script, timeout, restored):
         self._machine = machine
         self._script = script.encode()
         self._started = time.monotonic()
         self._deadline = self._started + timeout if timeout else None
-        self._is_ready = False
+        self._boot_deadline = self._started + (_RESTORE_TIMEOUT_S if restored else _BOOT_TIMEOUT_S)
+        self._restored = restored
+        self._is_running = False
         self._status = None
         self._messages = b""
         self._selector = selectors.DefaultSelector()
@@ -66,6 +85,8 @@ class _Session:
         self._selector.register(self._process_fd, selectors.EVENT_READ, self._process_ended)
         if machine.terminal:
             self._selector.register(sys.stdin, selectors.EVENT_READ, self._forward_keys)
+        if restored:
+            self._send_job()
 
     def loop(self):
         while self._status is None:
@@ -75,7 +96,9 @@ class _Session:
             if self._deadline and now >= self._deadline:
                 print(f"lab/run: timed out after {now - self._started:.0f} s.", file=sys.stderr)
                 self._status = EXIT_TIMEOUT
-            elif not self._is_ready and now >= self._started + _BOOT_TIMEOUT_S:
+            elif not self._is_running and now >= self._boot_deadline:
+                if self._restored:
+                    raise _NotRestored
                 raise LabError(f"it did not come up within {_BOOT_TIMEOUT_S} s.")
         for stream, output in self._outputs:
             while _forward(stream, output):
@@ -84,7 +107,7 @@ class _Session:
         return self._status
 
     def _time_left(self):
-        limits = [] if self._is_ready else [self._started + _BOOT_TIMEOUT_S]
+        limits = [] if self._is_running else [self._boot_deadline]
         if self._deadline:
             limits.append(self._deadline)
         return max(0, min(limits) - time.monotonic()) if limits else None
@@ -98,9 +121,12 @@ class _Session:
             self._handle(*line.decode(errors="replace").partition(" ")[::2])
 
     def _handle(self, word, rest):
-        if word == "ready" and not self._is_ready:
-            self._is_ready = True
-            self._machine.control.sendall(b"%d\n" % len(self._script) + self._script)
+        if word == "ready" and not self._restored:
+            if self._machine.snapshot:
+                snapshot.save(self._machine.qmp, self._machine.snapshot)
+            self._send_job()
+        elif word == "started":
+            self._is_running = True
         elif word == "exit" and rest.isdecimal():
             self._status = int(rest)
         elif word == "failed":
@@ -108,9 +134,14 @@ class _Session:
         else:
             raise LabError(f'its init sent "{word} {rest}", which is no message of the control port.')
 
+    def _send_job(self):
+        self._machine.control.sendall(b"%d\n" % len(self._script) + self._script)
+
     def _process_ended(self):
         if self._status is None:
             status = self._machine.process.wait()
+            if self._restored and not self._is_running:
+                raise _NotRestored
             raise LabError(f"QEMU ended (status {status}) before the command did.")
 
     def _forward_keys(self):
