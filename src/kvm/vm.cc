@@ -1,0 +1,130 @@
+#include "kvm/vm.h"
+
+#include <algorithm>
+
+#include "kvm/kvm_api.h"
+
+namespace pagurus::kvm {
+namespace {
+
+// Four pages that KVM needs on processors without unrestricted guests, in the hole below 4 GiB and
+// where PCs keep their firmware.
+constexpr uint64_t kIdentityMap = 0xfffbc000;
+constexpr uint64_t kTss = 0xfffbd000;
+
+kvm_ioeventfd make_ioeventfd(memory::GuestAddress address, int eventfd, uint32_t flags) {
+  kvm_ioeventfd request{};
+  request.addr = address.value;
+  request.len = 0;
+  request.fd = eventfd;
+  request.flags = flags;
+  return request;
+}
+
+kvm_irqfd make_irqfd(Gsi gsi, int eventfd, uint32_t flags) {
+  kvm_irqfd request{};
+  request.fd = static_cast<uint32_t>(eventfd);
+  request.gsi = gsi.value;
+  request.flags = flags;
+  return request;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Vm>> Vm::create(const System& system) {
+  std::unique_ptr<Vm> vm(new Vm(system));
+  vm->fd_.reset(TRY_DOING("creating a virtual machine",
+                          call(system.fd(), KVM_CREATE_VM, "KVM_CREATE_VM", 0)));
+  vm->xsave_size_ =
+      std::max<size_t>(sizeof(kvm_xsave), static_cast<size_t>(vm->capability(KVM_CAP_XSAVE2)));
+  TRY_DOING("creating a virtual machine", vm->create_devices());
+  TRY(vm->save_chips(vm->pristine_));
+  return vm;
+}
+
+Result<void> Vm::create_devices() {
+  TRY_KVM(fd(), KVM_SET_TSS_ADDR, kTss);
+  uint64_t identity_map = kIdentityMap;
+  TRY_KVM(fd(), KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
+#ifdef KVM_CAP_PMU_CAPABILITY
+  // The guest gets no performance counters: their values could not go on across a hand-over.
+  if ((capability(KVM_CAP_PMU_CAPABILITY) & KVM_PMU_CAP_DISABLE) != 0) {
+    kvm_enable_cap enable{};
+    enable.cap = KVM_CAP_PMU_CAPABILITY;
+    enable.args[0] = KVM_PMU_CAP_DISABLE;
+    TRY_KVM(fd(), KVM_ENABLE_CAP, &enable);
+  }
+#endif
+  TRY_KVM(fd(), KVM_CREATE_IRQCHIP, 0);
+  // Port 0x61 is answered in the kernel too: Linux calibrates with it and expects no speaker.
+  kvm_pit_config pit{};
+  pit.flags = KVM_PIT_SPEAKER_DUMMY;
+  TRY_KVM(fd(), KVM_CREATE_PIT2, &pit);
+  return {};
+}
+
+int Vm::capability(unsigned number) const {
+  return std::max(0, ::ioctl(fd(), KVM_CHECK_EXTENSION, number));
+}
+
+Result<void> Vm::map_ram(const memory::GuestMemory& memory) {
+  CHECK(memory.present(), "only RAM with bytes can be mapped");
+  CHECK(!ram_mapped_, "RAM is mapped once");
+  uint32_t slot = 0;
+  for (const memory::RamRange& range : memory.ranges()) {
+    kvm_userspace_memory_region region{};
+    region.slot = slot++;
+    region.guest_phys_addr = range.base.value;
+    region.memory_size = range.size;
+    region.userspace_addr = reinterpret_cast<uint64_t>(memory.host_base() + range.offset);
+    TRY_DOING("giving the guest its RAM",
+              call(fd(), KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region));
+  }
+  ram_mapped_ = true;
+  return {};
+}
+
+Result<void> Vm::attach_ioeventfd(memory::GuestAddress address, int eventfd) {
+  auto request = make_ioeventfd(address, eventfd, 0);
+  TRY_KVM(fd(), KVM_IOEVENTFD, &request);
+  return {};
+}
+
+Result<void> Vm::detach_ioeventfd(memory::GuestAddress address, int eventfd) {
+  auto request = make_ioeventfd(address, eventfd, KVM_IOEVENTFD_FLAG_DEASSIGN);
+  TRY_KVM(fd(), KVM_IOEVENTFD, &request);
+  return {};
+}
+
+Result<void> Vm::attach_irqfd(Gsi gsi, int eventfd) {
+  auto request = make_irqfd(gsi, eventfd, 0);
+  TRY_KVM(fd(), KVM_IRQFD, &request);
+  return {};
+}
+
+Result<void> Vm::detach_irqfd(Gsi gsi, int eventfd) {
+  auto request = make_irqfd(gsi, eventfd, KVM_IRQFD_FLAG_DEASSIGN);
+  TRY_KVM(fd(), KVM_IRQFD, &request);
+  return {};
+}
+
+Result<void> Vm::pulse(Gsi gsi) {
+  kvm_irq_level level{};
+  level.irq = gsi.value;
+  level.level = 1;
+  TRY_KVM(fd(), KVM_IRQ_LINE, &level);
+  level.level = 0;
+  TRY_KVM(fd(), KVM_IRQ_LINE, &level);
+  return {};
+}
+
+Result<void> Vm::signal_msi(uint64_t address, uint32_t data) {
+  kvm_msi message{};
+  message.address_lo = static_cast<uint32_t>(address);
+  message.address_hi = static_cast<uint32_t>(address >> 32);
+  message.data = data;
+  TRY_KVM(fd(), KVM_SIGNAL_MSI, &message);
+  return {};
+}
+
+}  // namespace pagurus::kvm

@@ -1,0 +1,85 @@
+// Vm: one virtual machine of KVM, with its in-kernel interrupt controllers (IOAPIC, two PICs, local
+// APICs), PIT and clock.
+//
+// Life: created without RAM; map_ram() once the RAM's bytes are there, which for the receiver of a
+// hand-over is after the vCPUs have been created.  A VM belongs to the address space that created
+// it: it cannot be passed to another process, only its state can.
+//
+// Threads: create(), map_ram(), save(), load() and reset() on the control thread; the rest from
+// any.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "kvm/system.h"
+#include "kvm/vm_state.h"
+#include "memory/guest_memory.h"
+
+namespace pagurus::kvm {
+
+// An input of the interrupt controllers: 0 to 23, of which 0 to 15 also reach the PICs.
+struct Gsi {
+  uint32_t value = 0;
+};
+inline constexpr uint32_t kGsiCount = 24;
+
+class Vm {
+ public:
+  // `system` must outlive the VM.
+  static Result<std::unique_ptr<Vm>> create(const System& system);
+
+  int fd() const { return fd_.get(); }
+  const System& system() const { return system_; }
+  int capability(unsigned number) const;
+  // Bytes of a vCPU's xsave area.
+  size_t xsave_size() const { return xsave_size_; }
+
+  // A new vCPU runs at the host's TSC frequency, and only a vCPU tells it: the first one reports
+  // here.
+  void set_host_tsc_khz(uint32_t khz) { host_tsc_khz_ = khz; }
+
+  // Makes the guest see `memory`, which must have its bytes and outlive the VM.  Once.
+  Result<void> map_ram(const memory::GuestMemory& memory);
+
+  // Every write at exactly `address`, whatever its size and value, adds 1 to `eventfd` and causes
+  // no exit.  Both may wait for RCU, milliseconds: keep them out of a pause.
+  Result<void> attach_ioeventfd(memory::GuestAddress address, int eventfd);
+  Result<void> detach_ioeventfd(memory::GuestAddress address, int eventfd);
+  // Every count of `eventfd` pulses the line.  The kernel pulses it a little later from a work
+  // queue, so stop the source and wait before saving; pulse() has no such gap.
+  Result<void> attach_irqfd(Gsi gsi, int eventfd);
+  Result<void> detach_irqfd(Gsi gsi, int eventfd);
+
+  // Raises and lowers an edge-triggered line; the controllers have seen the edge on return.
+  Result<void> pulse(Gsi gsi);
+  // Delivers a message-signalled interrupt; the local APIC has it on return.
+  Result<void> signal_msi(uint64_t address, uint32_t data);
+
+  // No vCPU may run.
+  Result<VmState> save() const;
+  // After the vCPUs' states have been loaded (the clock's precision depends on their TSCs, and an
+  // interrupt that the IOAPIC still holds is delivered to their local APICs), before any runs.
+  Result<void> load(const VmState& state);
+  // Interrupt controllers and PIT back to their power-on state; the clock goes on.
+  Result<void> reset();
+
+ private:
+  explicit Vm(const System& system) : system_(system) {}
+  Result<void> create_devices();
+  Result<void> save_chips(VmState& state) const;
+  Result<void> load_chips(const VmState& state);
+  Result<ClockState> save_clock() const;
+  Result<void> load_clock(const ClockState& state);
+
+  const System& system_;
+  UniqueFd fd_;
+  size_t xsave_size_ = 0;
+  uint32_t host_tsc_khz_ = 0;
+  bool ram_mapped_ = false;
+  VmState pristine_;
+};
+
+}  // namespace pagurus::kvm

@@ -1,0 +1,34 @@
+// The state of a VM's in-kernel devices: interrupt controllers, timer, clock.
+//
+// The chips travel as the kernel's structures, whose layout is its ABI.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "vmstate/description.h"
+
+namespace pagurus::kvm {
+
+// kvmclock at an instant.  The instant is told in the host's clocks, which both processes share,
+// so the receiver lets the guest's clock continue as if it had never stopped.
+struct ClockState {
+  uint64_t guest_ns = 0;
+  // CLOCK_MONOTONIC_RAW, whose rate kvmclock has, just before guest_ns was read.
+  uint64_t host_raw_ns = 0;
+  // The host's TSC at exactly guest_ns, if KVM told it (it does while all vCPUs' TSCs agree).
+  bool has_host_tsc = false;
+  uint64_t host_tsc = 0;
+  static const vmstate::Description& description();
+};
+
+struct VmState {
+  std::array<uint8_t, 16> pic_master{};  // kvm_pic_state
+  std::array<uint8_t, 16> pic_slave{};
+  std::array<uint8_t, 216> ioapic{};  // kvm_ioapic_state
+  std::array<uint8_t, 112> pit{};     // kvm_pit_state2
+  ClockState clock;
+  static const vmstate::Description& description();
+};
+
+}  // namespace pagurus::kvm
