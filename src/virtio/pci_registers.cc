@@ -1,5 +1,6 @@
 // The common configuration structure of PciTransport (virtio 1.2, 4.1.4.3).
-#include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "virtio/pci_transport.h"
 
@@ -153,10 +154,7 @@ void PciTransport::start_driver() {
   active_ = true;
   auto activated = device_.activate(
       {.features = driver_features_, .queues = *std::move(queues), .origin = Origin::kDriver});
-  if (activated) return;
-  // The host failed, not the guest; the device is out of order all the same.
-  log_error("{}: {}", name_, activated.error().message());
-  needs_reset("the device could not be started");
+  if (!activated) needs_reset(activated.error().message().c_str());
 }
 
 Result<std::vector<std::optional<Queue>>> PciTransport::make_queues(const std::vector<QueuePosition>& positions) const {

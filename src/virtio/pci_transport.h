@@ -70,7 +70,7 @@ class PciTransport final : public Transport, public vmstate::Section {
 
   uint8_t status() const { return status_; }
   uint64_t interrupts() const { return interrupts_.load(std::memory_order_relaxed); }
-  uint64_t guest_faults() const { return faults_.count(); }
+  uint64_t guest_faults() const { return faults_.count() + function_.guest_faults(); }
 
  private:
   static constexpr uint16_t kNoVector = 0xffff;

@@ -11,6 +11,8 @@
 
 namespace pagurus::device {
 
+inline constexpr uint16_t kMaxNetQueueSize = 1024;
+
 using MacAddress = std::array<uint8_t, 6>;
 
 // "52:54:00:12:34:56"; refuses multicast addresses.

@@ -18,6 +18,7 @@ struct VirtioNetState {
   // A frame, header first, that was read and waits until the driver offers room for all of it.
   std::vector<uint8_t> held_frame;
   static const vmstate::Description& description();
+  Result<void> validate() const;
 };
 
 }  // namespace pagurus::device

@@ -122,10 +122,10 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   void save(vmstate::Writer& writer) const override;
   Result<void> load(vmstate::Reader& reader) override;
 
-  Result<void> start_worker();
-  Result<void> watch_kicks();
-  Result<void> agree_offloads(uint64_t features);
-  void begin_session(virtio::Activation& activation);
+  Result<void> build(const VirtioNetParts& parts);
+  Result<void> begin_session(virtio::Activation& activation);
+  void end_session();
+  size_t likely_frame(uint64_t features) const;
   // While the worker is frozen: makes it look at everything once.
   void rouse();
 
@@ -135,6 +135,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   void serve_receive();
   void serve_transmit();
   void serve_control();
+  virtio::RingResult<void> answer_control(virtio::Queue& queue);
+  bool serving() const { return session_ && !session_->broken; }
   void update_watch();
   void unwatch();
   void break_ring(const virtio::BrokenRing& why);
@@ -152,7 +154,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   // The worker's while it runs; whoever holds lock_ may touch them while it is frozen.
   std::unique_ptr<Session> session_;
   int watched_fd_ = -1;
-  uint32_t watched_events_ = 0;
+  uint32_t watched_events_ = 0;  // 0: not watched
   bool backend_failed_ = false;
 
   // Last: its thread ends before what it uses.
