@@ -11,6 +11,20 @@
 namespace pagurus::monitor {
 namespace {
 
+struct ListenerState {
+  std::string path;  // empty: the source does not own its path
+  vmstate::Fd socket;
+
+  static const vmstate::Description& description() {
+    static constexpr auto kFields = std::array{
+        vmstate::field<&ListenerState::path>("path", {.max = sizeof(sockaddr_un::sun_path)}),
+        vmstate::field<&ListenerState::socket>("socket"),
+    };
+    static constexpr vmstate::Description kDescription{"qmp-listener", 1, kFields};
+    return kDescription;
+  }
+};
+
 // Whether some process listens at `path`.
 bool somebody_listens(const std::string& path) {
   sockaddr_un address{};
@@ -39,15 +53,6 @@ Result<void> check_listening(int fd) {
 
 }  // namespace
 
-const vmstate::Description& ListenerState::description() {
-  static constexpr auto kFields = std::array{
-      vmstate::field<&ListenerState::path>("path", {.max = sizeof(sockaddr_un::sun_path)}),
-      vmstate::field<&ListenerState::socket>("socket"),
-  };
-  static constexpr vmstate::Description kDescription{"qmp-listener", 1, kFields};
-  return kDescription;
-}
-
 Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, std::string path, Start start,
                                                    OnClient on_client) {
   std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), std::move(on_client)));
@@ -58,14 +63,9 @@ Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, std::strin
 }
 
 Result<void> Listener::serve() {
-  if (adopted_) {
-    // Only now: a UnixListener unlinks its path when it goes, and until the commit the path is the
-    // other process's.
-    ListenerState state = std::move(*adopted_);
-    adopted_.reset();
-    listener_ = TRY(chardev::UnixListener::adopt(state.socket.take(), std::move(state.path)));
-  }
   if (!listener_) return {};
+  // Until the commit the path is the other process's: this one must not unlink it.
+  if (adopted_path_) listener_->take_path(*std::exchange(adopted_path_, std::nullopt));
   watch_ = TRY(loop_.watch_fd(listener_->fd(), EPOLLIN, [this](uint32_t) { accept_one(); }));
   return {};
 }
@@ -95,7 +95,8 @@ Result<void> Listener::adopt(vmstate::Reader& reader) {
   CHECK(pending(), "only a pending listener adopts");
   ListenerState state = TRY(vmstate::read_state<ListenerState>(reader));
   TRY_DOING(transfer_name(), check_listening(state.socket.get()));
-  adopted_ = std::move(state);
+  listener_ = TRY(chardev::UnixListener::adopt(state.socket.take()));
+  adopted_path_ = std::move(state.path);
   return {};
 }
 
@@ -109,7 +110,6 @@ void Listener::release() {
   watch_ = event::Watch();
   if (listener_) listener_->release();
   listener_.reset();
-  adopted_.reset();
 }
 
 }  // namespace pagurus::monitor

@@ -25,13 +25,6 @@
 
 namespace pagurus::monitor {
 
-struct ListenerState {
-  std::string path;  // empty: the source does not own its path
-  vmstate::Fd socket;
-
-  static const vmstate::Description& description();
-};
-
 class Listener : public vmstate::Movable {
  public:
   enum class Start { kNewGuest, kIncoming };
@@ -40,7 +33,7 @@ class Listener : public vmstate::Movable {
   static Result<std::unique_ptr<Listener>> create(event::Loop& loop, std::string path, Start start,
                                                   OnClient on_client);
 
-  bool pending() const { return !listener_ && !adopted_; }
+  bool pending() const { return !listener_.has_value(); }
   // The name under which the two sides of a hand-over find each other's listener.
   std::string transfer_name() const { return "qmp-listener " + path_; }
 
@@ -60,8 +53,8 @@ class Listener : public vmstate::Movable {
   event::Loop& loop_;
   std::string path_;
   OnClient on_client_;
-  std::optional<chardev::UnixListener> listener_;  // nothing: pending, adopted or released
-  std::optional<ListenerState> adopted_;           // until the commit
+  std::optional<chardev::UnixListener> listener_;  // nothing: pending or released
+  std::optional<std::string> adopted_path_;        // until the commit
   event::Watch watch_;
 };
 

@@ -1,0 +1,33 @@
+// The command line of the process that takes a guest over, made from that of the process it leaves.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace pagurus::ctl {
+
+// The descriptors the new process is started with.
+inline constexpr int kControlFd = 3;  // connected: QMP between it and pagurusctl
+inline constexpr int kLogFd = 4;      // where its log goes, unless -D names a file
+
+// The id of the character device and the monitor that speak over kControlFd.
+inline constexpr const char* kControlId = "pagurusctl";
+
+// What changes:
+//  - argv[0] is `binary`;
+//  - `-incoming X` becomes `-incoming defer`; -S goes, because the source's run state decides;
+//    -daemonize goes, because pagurusctl has put the process into the background itself;
+//  - QMP on standard input or on a connected descriptor goes, that of an earlier upgrade too: such
+//    a connection belongs to the old process;
+//  - the log descriptor of an earlier upgrade goes; a log file stays;
+//  - QMP over kControlFd and the log over kLogFd are added.
+// Fails for an empty command line, and for one that is not a command line of pagurus.
+Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running,
+                                                    const std::string& binary);
+
+// Options that take no value; all others take one.
+const std::vector<std::string_view>& options_without_value();
+
+}  // namespace pagurus::ctl

@@ -1,0 +1,93 @@
+// `pagurusctl upgrade`: a new process for a running guest, in one go.
+//
+// Steps:
+//
+//   inspect ─▶ start ─▶ agree ─▶ hand over ─▶ verify ─▶ retire ─▶ reconnect
+//                                    │
+//          before the commit:        │  after it:
+//          everything is undone,     │  the guest is in the new process; what is left undone is
+//          the guest stays           │  reported, and nothing is ended that may own the guest
+//
+// The commit is the source's: once it is in `postmigrate`, the guest is elsewhere.
+//
+// Threads: one.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "ctl/qmp_client.h"
+#include "ctl/running_process.h"
+#include "ctl/successor.h"
+
+namespace pagurus::ctl {
+
+struct UpgradeOptions {
+  std::string socket;
+  std::string binary;  // empty: that of the running process
+  enum class Old { kEnd, kKeep } old = Old::kEnd;
+  Patience patience;
+  // Told each phase as it is reached, as one line.
+  std::function<void(const std::string&)> progress;
+};
+
+struct UpgradeReport {
+  pid_t old_pid = 0;
+  pid_t new_pid = 0;
+  std::string binary;
+  std::string old_version;
+  std::string new_version;
+  std::string state;    // of the guest, in the new process
+  qapi::Json handover;  // the source's query-migrate
+
+  qapi::Json json() const;
+};
+
+class Upgrade {
+ public:
+  explicit Upgrade(UpgradeOptions options) : options_(std::move(options)) {}
+  ~Upgrade();
+
+  Result<UpgradeReport> run();
+
+ private:
+  Result<void> inspect();
+  Result<void> start();
+  Result<void> agree();
+  Result<void> hand_over();
+  Result<void> follow();
+  Result<void> note_status(const std::string& status);
+  Result<void> verify();
+  Result<void> retire();
+  Result<void> reconnect();
+
+  Result<UniqueFd> log_fd();
+  Result<void> make_directory();
+  Error explain(const Error& error);
+  std::string roll_back();
+  Result<std::string> settled_source_state();
+  void restore_settings(QmpClient& client);
+  void end_successor();
+  void progress(const std::string& line) const;
+
+  UpgradeOptions options_;
+  UpgradeReport report_;
+  std::optional<QmpClient> source_;
+  std::optional<RunningProcess> running_;
+  std::optional<Successor> successor_;
+  std::optional<QmpClient> destination_;
+  std::vector<std::string> command_line_;
+  std::string directory_;      // of the migration socket; empty: none made
+  std::string former_state_;   // of the source
+  qapi::Json former_parameters_;
+  qapi::Json former_capabilities_;  // null until changed
+  bool migrating_ = false;     // `migrate` has been sent
+  bool committed_ = false;
+};
+
+}  // namespace pagurus::ctl
