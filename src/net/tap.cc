@@ -94,6 +94,8 @@ struct TapState {
 
 }  // namespace
 
+const vmstate::Description& tap_state_description() { return TapState::description(); }
+
 Result<TapConfig> TapConfig::parse(qapi::Options& options) {
   TapConfig config;
   config.id = TRY(options.take_string("id")).value_or("");

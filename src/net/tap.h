@@ -34,6 +34,9 @@ struct TapConfig {
   static Result<TapConfig> parse(qapi::Options& options);
 };
 
+// The declaration of what moves.
+const vmstate::Description& tap_state_description();
+
 class Tap final : public Backend {
  public:
   // The back end is pending: open() or adopt() brings it to life.

@@ -1,0 +1,142 @@
+#include "machine/board.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "machine/layout.h"
+
+namespace pagurus::machine {
+
+Result<std::unique_ptr<Board>> Board::create(const Config& config, DevicePlan plan, BoardListener& listener) {
+  auto memory = TRY(memory::GuestMemory::create(config.ram_size, config.ram_pages));
+  std::unique_ptr<Board> board(new Board(std::move(memory), std::move(plan), listener));
+  TRY(board->build_platform(config.vcpus));
+  TRY(board->build_nics());
+  TRY(board->map_buses());
+  return board;
+}
+
+Board::Board(memory::GuestMemory memory, DevicePlan plan, BoardListener& listener)
+    : listener_(listener), memory_(std::move(memory)), plan_(std::move(plan)) {}
+
+Board::~Board() = default;
+
+Result<void> Board::build_platform(unsigned vcpus) {
+  system_ = std::make_unique<kvm::System>(TRY(kvm::System::open()));
+  vm_ = TRY(kvm::Vm::create(*system_));
+  msi_ = std::make_unique<bus::KvmMsiSink>(*vm_);
+  doorbells_ = std::make_unique<bus::KvmDoorbells>(*vm_);
+  serial_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kSerialGsi});
+  ged_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kGedGsi});
+  power_ = std::make_unique<device::PowerControl>(static_cast<device::PowerSink&>(*this), *ged_line_);
+  serial_ = std::make_unique<device::Uart16550>(*plan_.serial.backend, *serial_line_);
+  vcpus_ = TRY(kvm::VcpuSet::create(*vm_, vcpus, *this));
+  return {};
+}
+
+Result<void> Board::build_nics() {
+  constexpr pci::PciBus::Window kWindow{static_cast<uint32_t>(layout::kPciMemory.base),
+                                        static_cast<uint32_t>(layout::kPciMemory.size)};
+  pci_ = std::make_unique<pci::PciBus>(mmio_, kWindow);
+  for (auto& nic : plan_.nics) {
+    auto device = TRY(device::VirtioNet::create({.config = nic.config,
+                                                 .backend = *nic.backend,
+                                                 .memory = memory_,
+                                                 .mmio = mmio_,
+                                                 .msi = *msi_,
+                                                 .doorbells = *doorbells_}));
+    TRY(pci_->add(device->function(), nic.config.slot));
+    nics_.push_back(std::move(device));
+  }
+  return pci_->assign_bars();
+}
+
+Result<void> Board::map_buses() {
+  using namespace layout;
+  static_assert(kPciConfigPorts.base == pci::kConfigPorts && kPciConfigPorts.size == pci::kConfigPortCount);
+  static_assert(kEcam.size == pci::kEcamBytes);
+  TRY(pio_.map(kSerialPorts.base, kSerialPorts.size, "serial port", *serial_));
+  TRY(pio_.map(kPowerPorts.base, kPowerPorts.size, "power control", power_->ports()));
+  TRY(pio_.map(kKeyboardStatusPort.base, kKeyboardStatusPort.size, "keyboard controller", power_->keyboard_controller()));
+  TRY(pio_.map(kPciConfigPorts.base, kPciConfigPorts.size, "PCI configuration", pci_->config_ports()));
+  return mmio_.map(kEcam.base, kEcam.size, "ECAM", pci_->ecam());
+}
+
+Result<void> Board::allocate_ram() {
+  TRY(memory_.allocate());
+  return vm_->map_ram(memory_);
+}
+
+Result<void> Board::adopt_ram(UniqueFd memfd) {
+  TRY(memory_.adopt(std::move(memfd)));
+  TRY(memory_.populate());
+  TRY(vm_->map_ram(memory_));
+  // Best effort: without it the guest's first touch of each page is a little slower.
+  vcpus_->pre_fault(memory_);
+  return {};
+}
+
+Result<void> Board::set_boot(const BootState& boot) {
+  if (boot.kind == BootKind::kPvh) {
+    return vcpus_->set_boot(kvm::PvhBoot{.entry = static_cast<uint32_t>(boot.entry.value),
+                                         .start_info = static_cast<uint32_t>(boot.info.value)});
+  }
+  return vcpus_->set_boot(kvm::Linux64Boot{.entry = boot.entry.value,
+                                           .boot_params = boot.info.value,
+                                           .page_tables = boot.page_tables,
+                                           .gdt = boot.gdt});
+}
+
+Result<void> Board::reset() {
+  for (auto& nic : nics_) nic->reset();
+  pci_->reset();
+  serial_->reset();
+  power_->reset();
+  TRY(vm_->reset());
+  return vcpus_->reset_all();
+}
+
+void Board::run() {
+  for (auto& nic : nics_) nic->thaw();
+  vcpus_->resume();
+}
+
+void Board::halt() {
+  vcpus_->request_pause();
+  for (auto& nic : nics_) nic->request_freeze();
+  for (auto& nic : nics_) nic->wait_frozen();
+  vcpus_->wait_paused();
+}
+
+unsigned Board::slot_of(device::VirtioNet& nic) const {
+  const auto& functions = pci_->functions();
+  auto found = std::ranges::find(functions, &nic.function());
+  CHECK(found != functions.end(), "every NIC was added to the bus");
+  return static_cast<unsigned>(found - functions.begin());
+}
+
+std::vector<DeviceSection> Board::sections() {
+  std::vector<DeviceSection> sections{
+      {"pci", pci_.get()}, {plan_.serial.id, serial_.get()}, {"power", power_.get()}};
+  sections.push_back({"host-bridge", &pci_->host_bridge()});
+  for (auto& nic : nics_) {
+    for (const auto& [name, section] : nic->sections()) sections.push_back({name, &section});
+  }
+  return sections;
+}
+
+// A triple fault resets a PC.
+void Board::shutdown(uint32_t vcpu) {
+  log_info("vCPU {} met a triple fault: the machine is reset", vcpu);
+  listener_.guest_reset();
+}
+
+void Board::system_event(uint32_t vcpu, uint32_t type) {
+  listener_.guest_failed(fmt::format("vCPU {} stopped with system event {}", vcpu, type));
+}
+
+void Board::internal_error(uint32_t vcpu, const std::string& text) {
+  listener_.guest_failed(fmt::format("vCPU {}: {}", vcpu, text));
+}
+
+}  // namespace pagurus::machine

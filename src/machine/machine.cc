@@ -1,0 +1,216 @@
+#include "machine/machine.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "machine/machine_impl.h"
+
+namespace pagurus::machine {
+
+// --- Building ---------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Machine>> Machine::create(const Config& config, Environment environment) {
+  const MachineType* type = TRY(find_machine_type(config.machine_type));
+  auto impl = std::make_unique<Impl>(config, *type, std::move(environment));
+  TRY(impl->build());
+  return std::unique_ptr<Machine>(new Machine(std::move(impl)));
+}
+
+Result<void> Machine::Impl::build() {
+  if (config_.kernel.empty()) {
+    return std::unexpected(Error("no kernel is given").remedy("-kernel PATH: a Linux bzImage or a PVH ELF"));
+  }
+  if (config_.cpu_model != "host") return fail("CPU model '{}' is not supported; this version has 'host'", config_.cpu_model);
+  if (config_.vcpus < 1 || config_.vcpus > kMaxVcpus) return fail("{} vCPUs are asked for; 1 to {} are supported", config_.vcpus, kMaxVcpus);
+  kernel_ = TRY(KernelImage::open(config_.kernel));
+  if (!config_.initrd.empty()) initrd_ = TRY(BootFile::read(config_.initrd, "initrd"));
+  acpi_ = build_acpi_tables(config_.vcpus);
+  auto plan = TRY(plan_devices(config_, type_, environment_.named_fds, environment_.loop));
+  board_ = TRY(Board::create(config_, std::move(plan), *this));
+  if (config_.incoming) {
+    state_ = RunState::kInMigrate;
+    return {};
+  }
+  TRY(open_back_ends());
+  return board_->allocate_ram();
+}
+
+Result<void> Machine::Impl::open_back_ends() {
+  for (auto& nic : board_->plan().nics) TRY(nic.backend->open());
+  TRY(board_->plan().serial.backend->open());
+  thaw_back_ends();
+  return {};
+}
+
+void Machine::Impl::thaw_back_ends() {
+  for (auto& nic : board_->plan().nics) nic.backend->thaw();
+  board_->plan().serial.backend->thaw();
+}
+
+// --- Run state --------------------------------------------------------------------------------
+
+Result<void> Machine::Impl::power_on() {
+  CHECK(state_ == RunState::kPrelaunch, "a guest is powered on once");
+  return boot();
+}
+
+Result<void> Machine::Impl::boot() {
+  acpi_->write(board_->memory());
+  BootInputs inputs{.command_line = config_.append, .initrd = initrd_ ? &*initrd_ : nullptr, .rsdp = acpi_->rsdp};
+  return board_->set_boot(TRY(kernel_->load(board_->memory(), inputs)));
+}
+
+Result<void> Machine::Impl::cont() {
+  switch (state_) {
+    case RunState::kRunning: return {};
+    case RunState::kPrelaunch:
+    case RunState::kPaused: break;
+    case RunState::kInMigrate: return fail("the machine waits for an incoming guest and cannot be continued before it has arrived");
+    case RunState::kPostMigrate: return fail("the guest runs in another process; continuing it here would run it twice");
+    case RunState::kShutdown: return fail("the guest has shut down: system_reset it first");
+    case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
+    case RunState::kFinishMigrate: return fail("a hand-over is in its pause");
+  }
+  board_->run();
+  state_ = RunState::kRunning;
+  tell({.event = Event::kResume, .at_ns = realtime_ns()});
+  return {};
+}
+
+Result<void> Machine::Impl::stop() {
+  if (state_ != RunState::kRunning) return {};
+  board_->halt();
+  state_ = RunState::kPaused;
+  tell({.event = Event::kStop, .at_ns = realtime_ns()});
+  return {};
+}
+
+Result<void> Machine::Impl::reset(bool by_guest) {
+  if (state_ == RunState::kInMigrate) return fail("the machine waits for an incoming guest: there is nothing to reset");
+  if (state_ == RunState::kPostMigrate) return fail("the guest runs in another process: reset it there");
+  bool run_on = runs();
+  if (run_on) board_->halt();
+  request_ = GuestRequest::kNone;
+  TRY(board_->reset());
+  TRY(boot());
+  tell({.event = Event::kReset, .at_ns = realtime_ns(), .by_guest = by_guest});
+  if (run_on) board_->run();
+  // Shut down or failed: the machine is whole again, and waits for `cont`.
+  else if (state_ != RunState::kPrelaunch) state_ = RunState::kPaused;
+  return {};
+}
+
+void Machine::Impl::quit(const std::string& reason) {
+  if (runs()) board_->halt();
+  tell({.event = Event::kShutdown, .at_ns = realtime_ns(), .reason = reason});
+  environment_.on_exit(0);
+}
+
+// --- What the guest does ----------------------------------------------------------------------
+
+void Machine::Impl::request(GuestRequest request) {
+  request_ = request;
+  // The vCPU that asked must not run on past its request.
+  board_->vcpus().request_pause();
+  environment_.loop.post([this] { carry_out_request(); });
+}
+
+void Machine::Impl::carry_out_request() {
+  if (!runs()) return;
+  GuestRequest request = request_.exchange(GuestRequest::kNone);
+  if (request == GuestRequest::kNone) return;
+  board_->halt();
+  if (request == GuestRequest::kReset && config_.on_reset == Config::OnReset::kReset) {
+    if (auto result = reset(true); !result) fail_guest(result.error().message());
+    return;
+  }
+  state_ = RunState::kShutdown;
+  const char* reason = request == GuestRequest::kReset ? "guest-reset" : "guest-shutdown";
+  tell({.event = Event::kShutdown, .at_ns = realtime_ns(), .by_guest = true, .reason = reason});
+  environment_.on_exit(0);
+}
+
+void Machine::Impl::guest_failed(const std::string& why) {
+  board_->vcpus().request_pause();
+  environment_.loop.post([this, why] { fail_guest(why); });
+}
+
+void Machine::Impl::fail_guest(const std::string& why) {
+  log_error("the guest cannot go on: {}", why);
+  if (runs()) board_->halt();
+  if (state_ == RunState::kPostMigrate) return;
+  state_ = RunState::kInternalError;
+  tell({.event = Event::kStop, .at_ns = realtime_ns()});
+}
+
+// --- Observers --------------------------------------------------------------------------------
+
+void Machine::Impl::tell(const Moment& moment) {
+  for (MachineObserver* observer : observers_) {
+    switch (moment.event) {
+      case Event::kStop: observer->on_stop(moment.at_ns); break;
+      case Event::kResume: observer->on_resume(moment.at_ns); break;
+      case Event::kReset: observer->on_reset(moment.at_ns, moment.by_guest); break;
+      case Event::kShutdown: observer->on_shutdown(moment.at_ns, moment.by_guest, moment.reason); break;
+      case Event::kPowerdown: observer->on_powerdown(moment.at_ns); break;
+    }
+  }
+}
+
+void Machine::Impl::report_events() {
+  auto moments = std::exchange(moments_, {});
+  for (const Moment& moment : moments) tell(moment);
+}
+
+// --- Devices ----------------------------------------------------------------------------------
+
+Result<void> Machine::Impl::set_link(const std::string& name, bool up) {
+  for (auto& nic : board_->nics()) {
+    if (nic->config().id != name && nic->config().netdev != name) continue;
+    nic->set_link(up);
+    return {};
+  }
+  return std::unexpected(Error(fmt::format("Device '{}' not found", name), ErrorClass::kDeviceNotFound));
+}
+
+std::vector<BackendReport> Machine::Impl::backends() {
+  std::vector<BackendReport> reports;
+  auto report = [&](const std::string& device, const char* type, const std::string& backend, std::string_view kind,
+                    bool takes_part, const vmstate::Movable& movable) {
+    auto declared = movable.movable();
+    std::string reason = !declared ? declared.error().message() : takes_part ? "" : "property backend-transfer is off";
+    reports.push_back({device, type, backend, std::string(kind), reason.empty(), reason});
+  };
+  for (auto& nic : board_->plan().nics) {
+    report(nic.config.id, "virtio-net-pci", nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend);
+  }
+  const SerialPlan& serial = board_->plan().serial;
+  report(serial.id, "isa-serial", serial.backend->id(), serial.backend->kind(), serial.backend_transfer, *serial.backend);
+  return reports;
+}
+
+// --- The public face --------------------------------------------------------------------------
+
+Machine::Machine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Machine::~Machine() = default;
+Result<void> Machine::power_on() { return impl_->power_on(); }
+RunState Machine::run_state() const { return impl_->state_; }
+Result<void> Machine::cont() { return impl_->cont(); }
+Result<void> Machine::stop() { return impl_->stop(); }
+Result<void> Machine::reset() { return impl_->reset(false); }
+
+Result<void> Machine::power_button() {
+  impl_->board_->power().press_power_button();
+  impl_->tell({.event = Impl::Event::kPowerdown, .at_ns = realtime_ns()});
+  return {};
+}
+
+void Machine::quit(const std::string& reason) { impl_->quit(reason); }
+Result<void> Machine::set_link(const std::string& name, bool up) { return impl_->set_link(name, up); }
+const Config& Machine::config() const { return impl_->config_; }
+std::vector<BackendReport> Machine::backends() const { return impl_->backends(); }
+void Machine::add_observer(MachineObserver& observer) { impl_->observers_.push_back(&observer); }
+void Machine::remove_observer(MachineObserver& observer) { std::erase(impl_->observers_, &observer); }
+Handover& Machine::handover() { return *impl_; }
+
+}  // namespace pagurus::machine

@@ -1,0 +1,263 @@
+// The machine leaving one process and entering another (handover.h).
+#include <algorithm>
+#include <map>
+
+#include "base/log.h"
+#include "machine/machine_impl.h"
+
+namespace pagurus::machine {
+namespace {
+
+constexpr const char* kMachineSection = "machine";
+constexpr const char* kVcpuSection = "vcpus";
+constexpr const char* kVmSection = "vm";
+
+std::string on_off(bool value) { return value ? "on" : "off"; }
+
+template <class State>
+SavedSection save_struct(const char* name, const State& state) {
+  vmstate::Writer writer;
+  vmstate::write_state(writer, state);
+  return {.name = name, .version = State::description().version, .bytes = writer.bytes(), .fds = writer.fds()};
+}
+
+SavedSection save_device(const DeviceSection& device) {
+  vmstate::Writer writer;
+  device.section->save(writer);
+  return {.name = device.name, .version = device.section->description().version, .bytes = writer.bytes(), .fds = writer.fds()};
+}
+
+template <class State>
+Result<State> load_struct(LoadedSection& section) {
+  vmstate::Reader reader(section.bytes, std::move(section.fds));
+  return vmstate::read_state<State>(reader, section.version);
+}
+
+Result<void> load_device(const DeviceSection& device, LoadedSection& section) {
+  vmstate::Reader reader(section.bytes, std::move(section.fds));
+  TRY_DOING(device.name, device.section->load(reader));
+  return {};
+}
+
+// Takes the section out of the list, so that what nobody takes is left over.
+Result<LoadedSection> take(std::vector<LoadedSection>& sections, const std::string& name) {
+  auto found = std::ranges::find(sections, name, &LoadedSection::name);
+  if (found == sections.end()) return fail("state section '{}' is missing", name);
+  LoadedSection section = std::move(*found);
+  sections.erase(found);
+  return section;
+}
+
+void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic) {
+  facts.push_back({fmt::format("device at 00:{:02x}.0", slot), fmt::format("virtio-net-pci,id={}", nic.id)});
+  auto add = [&](const char* property, std::string value) {
+    facts.push_back({fmt::format("{}.{}", nic.id, property), std::move(value)});
+  };
+  add("netdev", nic.netdev);
+  add("mac", device::to_string(nic.mac));
+  add("host_mtu", fmt::format("{}", nic.host_mtu));
+  add("mrg_rxbuf", on_off(nic.mrg_rxbuf));
+  add("event_idx", on_off(nic.event_idx));
+  add("indirect_desc", on_off(nic.indirect_desc));
+  add("csum", on_off(nic.csum));
+  add("guest_csum", on_off(nic.guest_csum));
+  add("host_tso4", on_off(nic.host_tso4));
+  add("host_tso6", on_off(nic.host_tso6));
+  add("host_ecn", on_off(nic.host_ecn));
+  add("guest_tso4", on_off(nic.guest_tso4));
+  add("guest_tso6", on_off(nic.guest_tso6));
+  add("guest_ecn", on_off(nic.guest_ecn));
+  add("guest_announce", on_off(nic.guest_announce));
+  add("rx_queue_size", fmt::format("{}", nic.rx_queue_size));
+  add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
+}
+
+}  // namespace
+
+const vmstate::Description& MachineState::description() {
+  static constexpr auto kFields = std::array{
+      vmstate::field<&MachineState::request>("request", {.max = static_cast<uint64_t>(GuestRequest::kPowerOff)})};
+  static constexpr vmstate::Description kDescription{"machine", 1, kFields};
+  return kDescription;
+}
+
+// --- What is compared -------------------------------------------------------------------------
+
+std::vector<Fact> Machine::Impl::facts() const {
+  std::vector<Fact> facts{
+      {"machine type", config_.machine_type},
+      {"RAM size", fmt::format("{} MiB", config_.ram_size / memory::kMiB)},
+      {"RAM page size", config_.ram_pages == memory::Pages::kHuge2M ? "2 MiB" : "4 KiB"},
+      {"number of vCPUs", fmt::format("{}", config_.vcpus)},
+      {"CPU model", config_.cpu_model},
+  };
+  for (unsigned slot = 1; slot < pci::kSlots; ++slot) {
+    for (const auto& nic : board_->nics()) {
+      if (board_->slot_of(*nic) == slot) add_nic_facts(facts, slot, nic->config());
+    }
+  }
+  return facts;
+}
+
+std::vector<SectionInfo> Machine::Impl::sections() const {
+  std::vector<SectionInfo> infos{
+      {kMachineSection, vmstate::signature(MachineState::description())},
+      {kVcpuSection, vmstate::signature(kvm::VcpuStates::description())},
+      {kVmSection, vmstate::signature(kvm::VmState::description())},
+  };
+  for (const auto& device : board_->sections()) {
+    infos.push_back({device.name, vmstate::signature(device.section->description())});
+  }
+  return infos;
+}
+
+MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, bool takes_part, vmstate::Movable& movable) const {
+  auto declared = movable.movable();
+  return {.name = std::move(name),
+          .kind = std::string(kind),
+          .signature = declared ? vmstate::signature(**declared) : "",
+          .takes_part = takes_part,
+          .obstacle = declared ? "" : declared.error().message(),
+          .movable = &movable};
+}
+
+std::vector<MovableInfo> Machine::Impl::movables() const {
+  std::vector<MovableInfo> infos;
+  for (const auto& nic : board_->plan().nics) {
+    infos.push_back(describe("netdev " + nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend));
+  }
+  const SerialPlan& serial = board_->plan().serial;
+  infos.push_back(describe("console " + serial.id, serial.backend->kind(), serial.backend_transfer, *serial.backend));
+  return infos;
+}
+
+// --- Source -----------------------------------------------------------------------------------
+
+std::vector<SavedSection> Machine::Impl::save_rehearsal() {
+  std::vector<SavedSection> saved{save_struct(kVcpuSection, kvm::VcpuStates{board_->vcpus().pristine_all()})};
+  for (const auto& device : board_->sections()) saved.push_back(save_device(device));
+  return saved;
+}
+
+void Machine::Impl::freeze() {
+  state_before_freeze_ = state_;
+  was_running_ = runs();
+  if (was_running_) {
+    note(Event::kStop);
+    board_->halt();
+  }
+  for (const auto& movable : movables()) movable.movable->freeze();
+  state_ = RunState::kFinishMigrate;
+}
+
+Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string>& transfer) {
+  std::vector<SavedSection> saved;
+  saved.push_back(save_struct(kMachineSection, MachineState{request_.load()}));
+  auto vcpus = TRY(board_->vcpus().save_all());
+  saved.push_back(save_struct(kVcpuSection, kvm::VcpuStates{std::move(vcpus)}));
+  auto vm = TRY(board_->vm().save());
+  saved.push_back(save_struct(kVmSection, vm));
+  for (const auto& device : board_->sections()) saved.push_back(save_device(device));
+  for (const auto& movable : movables()) {
+    if (!transfer.contains(movable.name)) continue;
+    const vmstate::Description* description = TRY(movable.movable->movable());
+    vmstate::Writer writer;
+    TRY_DOING(movable.name, movable.movable->save(writer));
+    saved.push_back({.name = movable.name, .version = description->version, .bytes = writer.bytes(), .fds = writer.fds()});
+  }
+  return saved;
+}
+
+void Machine::Impl::resume() {
+  thaw_back_ends();
+  state_ = state_before_freeze_;
+  if (!was_running_) return;
+  board_->run();
+  note(Event::kResume);
+  if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
+}
+
+void Machine::Impl::release() {
+  state_ = RunState::kPostMigrate;
+  request_ = GuestRequest::kNone;
+  for (const auto& movable : movables()) {
+    if (!movable.movable->pending()) movable.movable->release();
+  }
+}
+
+// --- Destination ------------------------------------------------------------------------------
+
+Result<void> Machine::Impl::attach_ram(UniqueFd memfd) { return board_->adopt_ram(std::move(memfd)); }
+
+Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& transfer) {
+  for (auto& nic : board_->plan().nics) {
+    if (!transfer.contains("netdev " + nic.backend->id())) TRY(nic.backend->open());
+  }
+  SerialPlan& serial = board_->plan().serial;
+  if (!transfer.contains("console " + serial.id)) TRY(serial.backend->open());
+  return {};
+}
+
+Result<void> Machine::Impl::load_vcpus(LoadedSection& section) {
+  auto states = TRY(load_struct<kvm::VcpuStates>(section));
+  if (states.vcpus.size() != config_.vcpus) return fail("the state has {} vCPUs, this machine {}", states.vcpus.size(), config_.vcpus);
+  return board_->vcpus().load_all(states.vcpus);
+}
+
+Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections) {
+  auto vcpus = TRY(take(sections, kVcpuSection));
+  TRY(load_vcpus(vcpus));
+  for (const auto& device : board_->sections()) {
+    auto section = TRY(take(sections, device.name));
+    // The guest runs while this snapshot is taken, so its parts may not fit together; the real
+    // state will.
+    if (auto loaded = load_device(device, section); !loaded) {
+      log_debug("rehearsal: {}", loaded.error().message());
+    }
+  }
+  return {};
+}
+
+Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer) {
+  for (const auto& movable : movables()) {
+    if (!transfer.contains(movable.name)) continue;
+    auto section = TRY(take(sections, movable.name));
+    vmstate::Reader reader(section.bytes, std::move(section.fds));
+    TRY_DOING(movable.name, movable.movable->adopt(reader));
+    if (reader.unclaimed_fds() != 0) {
+      return fail("{}: {} file descriptors arrived that it does not claim", movable.name, reader.unclaimed_fds());
+    }
+  }
+  return {};
+}
+
+Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) {
+  TRY(adopt_back_ends(sections, transfer));
+  auto machine = TRY(take(sections, kMachineSection));
+  request_ = TRY(load_struct<MachineState>(machine)).request;
+  auto vcpus = TRY(take(sections, kVcpuSection));
+  TRY(load_vcpus(vcpus));
+  auto vm = TRY(take(sections, kVmSection));
+  auto vm_state = TRY(load_struct<kvm::VmState>(vm));
+  TRY(board_->vm().load(vm_state));
+  for (const auto& device : board_->sections()) {
+    auto section = TRY(take(sections, device.name));
+    TRY(load_device(device, section));
+  }
+  if (!sections.empty()) return fail("state section '{}' belongs to no device of this machine", sections.front().name);
+  return {};
+}
+
+void Machine::Impl::enter(Enter how) {
+  thaw_back_ends();
+  if (how == Enter::kPaused) {
+    state_ = RunState::kPaused;
+    return;
+  }
+  board_->run();
+  state_ = RunState::kRunning;
+  note(Event::kResume);
+  if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
+}
+
+}  // namespace pagurus::machine

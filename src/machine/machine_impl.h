@@ -1,0 +1,109 @@
+// The inside of Machine, shared by machine.cc (life and run state) and machine_handover.cc (leaving
+// and entering a process).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "machine/acpi/tables.h"
+#include "machine/board.h"
+#include "machine/boot/boot_file.h"
+#include "machine/boot/kernel_image.h"
+#include "machine/handover.h"
+#include "machine/machine.h"
+#include "machine/machine_type.h"
+
+namespace pagurus::machine {
+
+// What the guest has asked for and the control thread has not yet carried out; part of the state,
+// so that a power-off in the last instant before a hand-over happens on the other side.
+enum class GuestRequest : uint8_t { kNone = 0, kReset = 1, kPowerOff = 2 };
+
+struct MachineState {
+  GuestRequest request = GuestRequest::kNone;
+  static const vmstate::Description& description();
+};
+
+class Machine::Impl final : private BoardListener, public Handover {
+ public:
+  Impl(const Config& config, const MachineType& type, Environment environment)
+      : config_(config), type_(type), environment_(std::move(environment)) {}
+  Result<void> build();
+
+  Result<void> power_on();
+  Result<void> boot();
+  Result<void> cont();
+  Result<void> stop();
+  Result<void> reset(bool by_guest);
+  void quit(const std::string& reason);
+  Result<void> set_link(const std::string& name, bool up);
+  std::vector<BackendReport> backends();
+  bool runs() const { return state_ == RunState::kRunning; }
+
+  // Handover.
+  std::vector<Fact> facts() const override;
+  std::vector<SectionInfo> sections() const override;
+  std::vector<MovableInfo> movables() const override;
+  int ram_fd() const override { return board_->memory().fd(); }
+  std::vector<SavedSection> save_rehearsal() override;
+  void freeze() override;
+  Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) override;
+  void resume() override;
+  void release() override;
+  bool was_running() const override { return was_running_; }
+  Result<void> attach_ram(UniqueFd memfd) override;
+  Result<void> open_untransferred(const std::set<std::string>& transfer) override;
+  Result<void> load_rehearsal(std::vector<LoadedSection> sections) override;
+  Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) override;
+  void enter(Enter how) override;
+  void report_events() override;
+
+ private:
+  friend class Machine;
+  enum class Event { kStop, kResume, kReset, kShutdown, kPowerdown };
+  struct Moment {
+    Event event;
+    int64_t at_ns;
+    bool by_guest = false;
+    std::string reason;
+  };
+
+  // BoardListener, on vCPU threads.
+  void guest_power_off() override { request(GuestRequest::kPowerOff); }
+  void guest_reset() override { request(GuestRequest::kReset); }
+  void guest_failed(const std::string& why) override;
+  void request(GuestRequest request);
+  // On the control thread.
+  void carry_out_request();
+  void fail_guest(const std::string& why);
+
+  void tell(const Moment& moment);
+  void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
+  Result<void> open_back_ends();
+  void thaw_back_ends();
+  Result<void> load_vcpus(LoadedSection& section);
+  Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
+  MovableInfo describe(std::string name, std::string_view kind, bool takes_part, vmstate::Movable& movable) const;
+
+  Config config_;
+  const MachineType& type_;
+  Environment environment_;
+  std::optional<KernelImage> kernel_;
+  std::optional<BootFile> initrd_;
+  std::optional<AcpiTables> acpi_;
+  RunState state_ = RunState::kPrelaunch;
+  // Run state before freeze(), for the roll-back and for the destination.
+  RunState state_before_freeze_ = RunState::kPrelaunch;
+  bool was_running_ = false;
+  std::atomic<GuestRequest> request_{GuestRequest::kNone};
+  std::vector<MachineObserver*> observers_;
+  std::vector<Moment> moments_;  // happened in a pause, not yet told
+  // Last: its vCPU threads call this object.
+  std::unique_ptr<Board> board_;
+};
+
+}  // namespace pagurus::machine

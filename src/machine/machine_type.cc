@@ -1,0 +1,39 @@
+#include "machine/machine_type.h"
+
+#include <algorithm>
+#include <array>
+
+namespace pagurus::machine {
+namespace {
+
+// What differs from the type above it.
+constexpr std::array kCompat10 = {
+    CompatProperty{"virtio-net-pci", "backend-transfer", false},
+    CompatProperty{"isa-serial", "backend-transfer", false},
+};
+
+constexpr std::array kTypes = {
+    MachineType{"pagurus-1.1", "PCI, virtio 1.2, ACPI; devices hand over their back ends (default)", {}},
+    MachineType{"pagurus-1.0", "as pagurus-1.1, but backend-transfer of devices is off unless set", kCompat10},
+};
+
+}  // namespace
+
+bool MachineType::default_of(std::string_view driver, std::string_view property, bool newest) const {
+  auto found = std::ranges::find_if(compat, [&](const CompatProperty& entry) {
+    return entry.driver == driver && entry.property == property;
+  });
+  return found == compat.end() ? newest : found->value;
+}
+
+std::span<const MachineType> all_machine_types() { return kTypes; }
+
+Result<const MachineType*> find_machine_type(std::string_view name) {
+  auto found = std::ranges::find(kTypes, name, &MachineType::name);
+  if (found == kTypes.end()) {
+    return std::unexpected(Error(fmt::format("machine type '{}' is not supported", name)).remedy("-machine help lists them"));
+  }
+  return &*found;
+}
+
+}  // namespace pagurus::machine

@@ -1,0 +1,78 @@
+#include "migration/manifest.h"
+
+#include <gtest/gtest.h>
+
+namespace pagurus::migration {
+namespace {
+
+Hello sample() {
+  Hello hello;
+  hello.vmm_version = "1.1.0";
+  hello.backend_transfer = true;
+  hello.facts = {{"machine type", "pagurus-1.1"}, {"RAM size", "256 MiB"}};
+  hello.sections = {{"machine", "machine/1{}"}, {"serial0", "uart/1{}"}};
+  hello.backends = {{"netdev n0", "tap", "tap/1{}", true}, {"console serial0", "stdio", "stdio/1{}", false}};
+  return hello;
+}
+
+std::string refusal(const Hello& source, const Hello& destination) {
+  auto result = compare(source, destination);
+  return result ? "accepted" : result.error().message();
+}
+
+TEST(Manifest, equal_machines_agree_on_what_is_transferred) {
+  auto transfer = compare(sample(), sample());
+  ASSERT_TRUE(transfer.has_value());
+  EXPECT_EQ(*transfer, std::set<std::string>{"netdev n0"});
+}
+
+TEST(Manifest, without_the_parameter_nothing_is_transferred) {
+  Hello hello = sample();
+  hello.backend_transfer = false;
+  EXPECT_TRUE(compare(hello, hello)->empty());
+}
+
+TEST(Manifest, the_version_of_the_vmm_is_not_compared) {
+  Hello newer = sample();
+  newer.vmm_version = "9.9";
+  EXPECT_TRUE(compare(sample(), newer).has_value());
+}
+
+TEST(Manifest, a_parameter_set_on_one_side_only_is_refused_in_words) {
+  Hello off = sample();
+  off.backend_transfer = false;
+  EXPECT_EQ(refusal(sample(), off),
+            "migration parameter 'backend-transfer' is set on the source but not on the destination: set it with "
+            "migrate-set-parameters on both");
+  EXPECT_NE(refusal(off, sample()).find("set on the destination but not on the source"), std::string::npos);
+}
+
+TEST(Manifest, the_first_difference_is_named) {
+  Hello other = sample();
+  other.facts[1].value = "512 MiB";
+  EXPECT_EQ(refusal(sample(), other), "property 'RAM size' differs: the source has '256 MiB', this destination '512 MiB'");
+  other = sample();
+  other.facts.push_back({"device at 00:01.0", "virtio-net-pci"});
+  EXPECT_EQ(refusal(sample(), other), "this destination has property 'device at 00:01.0', which the source lacks");
+  EXPECT_EQ(refusal(other, sample()), "the source has property 'device at 00:01.0', which this destination lacks");
+  other = sample();
+  other.sections[1].signature = "uart/2{}";
+  EXPECT_EQ(refusal(sample(), other),
+            "state section 'serial0' differs: the source has 'uart/1{}', this destination 'uart/2{}'");
+  other = sample();
+  other.backends[0].takes_part = false;
+  EXPECT_EQ(refusal(sample(), other),
+            "back end 'netdev n0' differs: the source has 'backend-transfer=on', this destination 'backend-transfer=off'");
+  other = sample();
+  other.backends[0].kind = "stream";
+  EXPECT_EQ(refusal(sample(), other), "netdev n0: the source has kind 'tap', this destination 'stream'");
+}
+
+TEST(Manifest, a_back_end_that_stays_may_be_of_another_kind) {
+  Hello other = sample();
+  other.backends[1].kind = "null";
+  EXPECT_TRUE(compare(sample(), other).has_value());
+}
+
+}  // namespace
+}  // namespace pagurus::migration

@@ -1,0 +1,33 @@
+"""TAPs in the network namespace of the test run.  Each test has addresses of its own."""
+
+import itertools
+import subprocess
+
+_numbers = itertools.count(1)
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+class Tap:
+    """A persistent TAP with the host's address on it; the guest's is one higher."""
+
+    def __init__(self, vnet_hdr=True):
+        number = next(_numbers)
+        self.name = f"tap{number}"
+        self.host = f"10.{number // 250}.{number % 250}.1"
+        self.guest = f"10.{number // 250}.{number % 250}.2"
+        mode = ["vnet_hdr"] if vnet_hdr else []
+        ip("tuntap", "add", "dev", self.name, "mode", "tap", *mode)
+        ip("address", "add", f"{self.host}/24", "dev", self.name)
+        ip("link", "set", self.name, "up")
+
+    def remove(self):
+        subprocess.run(["ip", "link", "delete", self.name], check=False, capture_output=True)
+
+
+def interfaces():
+    """The names of all interfaces here."""
+    output = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
+    return {line.split(":")[1].strip().split("@")[0] for line in output.splitlines()}

@@ -1,0 +1,112 @@
+"""A small QMP client of the tests' own, so that a defect in the project's client cannot hide one in the server."""
+
+import array
+import json
+import select
+import socket
+import time
+
+
+class QmpError(Exception):
+    """An error answer: .error_class and .desc as the server sent them."""
+
+    def __init__(self, error):
+        super().__init__(f"{error['class']}: {error['desc']}")
+        self.error_class = error["class"]
+        self.desc = error["desc"]
+
+
+class Qmp:
+    def __init__(self, path, timeout=20.0):
+        self.timeout = timeout
+        self.socket = connect(path, timeout)
+        self.buffer = b""
+        self.events = []
+        self.greeting = self._read_object()
+        self.command("qmp_capabilities")
+
+    def close(self):
+        self.socket.close()
+
+    def command(self, name, fds=(), **arguments):
+        """Executes a command and returns its result; underscores in argument names stand for dashes."""
+        request = {"execute": name}
+        if arguments:
+            request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
+        return self.execute(request, fds)
+
+    def execute(self, request, fds=()):
+        self.send(request, fds)
+        while True:
+            answer = self._read_object()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise QmpError(answer["error"])
+            else:
+                return answer["return"]
+
+    def send(self, request, fds=()):
+        data = json.dumps(request).encode() + b"\n"
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.socket.sendmsg([data], rights)
+
+    def wait_event(self, name, timeout=None, **data):
+        """The next event of this name whose data holds these values; removes it and those before it."""
+        deadline = time.monotonic() + (timeout or self.timeout)
+        while True:
+            for index, event in enumerate(self.events):
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
+                    del self.events[: index + 1]
+                    return event
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no event {name} {data} in time; seen: {self.events}")
+            self._pump(left)
+
+    def collect_events(self, seconds=0.0):
+        """All events that have come, or come within that time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(deadline - time.monotonic(), 0)
+            if not self._pump(left):
+                break
+        events, self.events = self.events, []
+        return events
+
+    def _pump(self, seconds):
+        if b"\n" not in self.buffer:
+            if not select.select([self.socket], [], [], seconds)[0]:
+                return False
+        answer = self._read_object()
+        assert "event" in answer, f"an answer nobody asked for: {answer}"
+        self.events.append(answer)
+        return True
+
+    def _read_object(self):
+        deadline = time.monotonic() + self.timeout
+        while b"\n" not in self.buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise TimeoutError("the QMP server did not answer in time")
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionError("the QMP server closed the connection")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+
+def connect(path, timeout):
+    """Connects as soon as somebody listens there."""
+    deadline = time.monotonic() + timeout
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(path))
+            return sock
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody listens on {path}") from None
+            time.sleep(0.01)

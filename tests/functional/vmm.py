@@ -1,0 +1,110 @@
+"""Starts pagurus processes and looks at them from outside."""
+
+import os
+import pathlib
+import subprocess
+import time
+
+from qmp import Qmp
+
+BUILD = pathlib.Path(os.environ.get("PAGURUS_BUILD", "build/release")).resolve()
+PAGURUS = BUILD / "src/pagurus"
+PAGURUSCTL = BUILD / "src/pagurusctl"
+
+
+class Vmm:
+    """One pagurus process.  `arguments` are all its arguments but the QMP socket's."""
+
+    def __init__(self, directory, name, arguments, binary=PAGURUS, pass_fds=(), qmp=True, stdin=subprocess.DEVNULL):
+        self.name = name
+        self.directory = directory
+        self.qmp_path = directory / f"{name}.qmp"
+        self.arguments = [str(argument) for argument in arguments]
+        self.stderr_path = directory / f"{name}.stderr"
+        self.console_path = directory / f"{name}.console"
+        with open(self.stderr_path, "wb") as stderr, open(self.console_path, "wb") as stdout:
+            self.process = subprocess.Popen(
+                [str(binary), *self.arguments, "-qmp", f"unix:{self.qmp_path},server=on,wait=off"],
+                stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
+        self.pid = self.process.pid
+        self._qmp = None
+        if qmp:
+            try:
+                self.qmp
+            except (TimeoutError, ConnectionError) as error:
+                self.kill()
+                raise AssertionError(f"{name} did not start: {error}; stderr: {self.stderr()}") from error
+
+    @property
+    def qmp(self):
+        if self._qmp is None:
+            deadline = time.monotonic() + 20
+            while not self.qmp_path.exists():
+                if self.process.poll() is not None:
+                    raise AssertionError(f"{self.name} ended with {self.process.returncode}: {self.stderr()}")
+                assert time.monotonic() < deadline, f"{self.name} has no QMP socket; stderr: {self.stderr()}"
+                time.sleep(0.01)
+            self._qmp = Qmp(self.qmp_path)
+        return self._qmp
+
+    def stderr(self):
+        return self.stderr_path.read_text(errors="replace")
+
+    def console(self):
+        return self.console_path.read_text(errors="replace")
+
+    def status(self):
+        return self.qmp.command("query-status")["status"]
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def wait(self, timeout=30):
+        """The exit status; fails the test if the process does not end."""
+        return self.process.wait(timeout)
+
+    def quit(self):
+        self.qmp.command("quit")
+        assert self.wait() == 0, self.stderr()
+
+    def kill(self):
+        if self.alive():
+            self.process.kill()
+        self.process.wait(10)
+        if self._qmp:
+            self._qmp.close()
+
+
+def file_descriptors(pid):
+    """What each descriptor of a process is, without the numbers that differ from run to run."""
+    names = []
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            names.append(os.readlink(entry).split(":[")[0])
+        except FileNotFoundError:
+            pass
+    return sorted(names)
+
+
+def thread_count(pid):
+    return len(list(pathlib.Path(f"/proc/{pid}/task").iterdir()))
+
+
+def private_kib(pid):
+    """Memory of the process that is not shared (guest RAM is shared), in KiB."""
+    total = 0
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(("Private_Clean:", "Private_Dirty:")):
+            total += int(line.split()[1])
+    return total
+
+
+def eventually(condition, timeout=10.0, what="the condition"):
+    """Waits until condition() is true and returns its value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come true in {timeout} s"
+        time.sleep(0.02)
