@@ -134,6 +134,8 @@ class PciTransport final : public Transport, public vmstate::Section {
   bus::Doorbells& doorbells_;
   Registers registers_{*this};
   ConfigAccess config_access_{*this};
+  // The vector is constant after build().  Outlives function_, which detaches the doorbells at its end.
+  std::vector<std::unique_ptr<QueueRegisters>> queues_;
   pci::PciFunction function_;
   pci::Msix* msix_ = nullptr;
   uint8_t access_capability_ = 0;
@@ -145,7 +147,6 @@ class PciTransport final : public Transport, public vmstate::Section {
   uint16_t queue_select_ = 0;           // guarded by lock_
   uint64_t driver_features_ = 0;        // guarded by lock_
   bool active_ = false;                 // guarded by lock_: the device has been activated
-  std::vector<std::unique_ptr<QueueRegisters>> queues_;  // the vector is constant after build()
 
   std::atomic<uint8_t> status_{0};
   std::atomic<uint8_t> isr_{0};

@@ -25,8 +25,12 @@ class RingBuilder {
  public:
   RingBuilder(const memory::GuestMemory& memory, memory::GuestAddress base, uint16_t size)
       : memory_(memory), base_(base), size_(size) {
-    std::vector<uint8_t> zero(0x8000 + used_ring_bytes(size));
-    memory_.write(base_, zero);
+    restart();
+  }
+  // As a driver begins after a reset: empty rings.
+  void restart() {
+    memory_.write(base_, std::vector<uint8_t>(0x8000 + used_ring_bytes(size_)));
+    free_ = avail_ = seen_used_ = 0;
   }
 
   QueueConfig config() const {
