@@ -60,10 +60,11 @@ def _fetch_kernel(repository):
 
 def _digest(kernel_directory):
     hasher = hashlib.sha256()
-    for path in [kernel_directory / "vmlinuz", _BUSYBOX, *sorted(Path(__file__).parent.glob("*.py"))]:
+    for path in (kernel_directory / "vmlinuz", _BUSYBOX):
         status = path.stat()
         hasher.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    hasher.update((Path(__file__).parent / "init").read_bytes())
+    for name in ("image.py", "initramfs.py", "vmlinux.py", "init"):
+        hasher.update((Path(__file__).parent / name).read_bytes())
     return hasher.hexdigest()[:16]
 
 

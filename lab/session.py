@@ -113,7 +113,7 @@ class _Session:
         return max(0, min(limits) - time.monotonic()) if limits else None
 
     def _read_control(self):
-        data = self._machine.control.recv(_CHUNK)
+        data = _receive(self._machine.control)
         if not data:
             self._process_ended()
         *lines, self._messages = (self._messages + data).split(b"\n")
@@ -122,8 +122,7 @@ class _Session:
 
     def _handle(self, word, rest):
         if word == "ready" and not self._restored:
-            if self._machine.snapshot:
-                snapshot.save(self._machine.qmp, self._machine.snapshot)
+            self._save_snapshot()
             self._send_job()
         elif word == "started":
             self._is_running = True
@@ -134,8 +133,19 @@ class _Session:
         else:
             raise LabError(f'its init sent "{word} {rest}", which is no message of the control port.')
 
+    def _save_snapshot(self):
+        if not self._machine.snapshot or self._machine.snapshot.exists():
+            return
+        try:
+            snapshot.save(self._machine.qmp, self._machine.snapshot)
+        except LabError as error:
+            print(f"lab/run: the next run will have to boot again: {error}", file=sys.stderr)
+
     def _send_job(self):
-        self._machine.control.sendall(b"%d\n" % len(self._script) + self._script)
+        try:
+            self._machine.control.sendall(b"%d\n" % len(self._script) + self._script)
+        except ConnectionError:
+            self._process_ended()
 
     def _process_ended(self):
         if self._status is None:
@@ -148,19 +158,30 @@ class _Session:
         keys = os.read(sys.stdin.fileno(), _CHUNK)
         if not keys:
             raise _Ended(signal.SIGHUP)
-        self._machine.streams["terminal"].sendall(keys)
+        try:
+            self._machine.streams["terminal"].sendall(keys)
+        except ConnectionError:
+            self._process_ended()
 
 
 def _forward(stream, output):
     """Passes on what has arrived; false if nothing had."""
     try:
-        data = stream.recv(_CHUNK, socket.MSG_DONTWAIT)
+        data = _receive(stream)
     except BlockingIOError:
         return False
     view = memoryview(data)
     while view:
         view = view[os.write(output, view) :]
     return bool(data)
+
+
+def _receive(stream):
+    """What has arrived on a socket to QEMU; nothing if QEMU is gone, however it went."""
+    try:
+        return stream.recv(_CHUNK, socket.MSG_DONTWAIT)
+    except ConnectionError:
+        return b""
 
 
 def _raise_ended(number, _frame):

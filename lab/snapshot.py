@@ -30,18 +30,20 @@ def path(boot_files, qemu, arguments):
 
 
 def save(qmp_socket, target):
-    """Writes the snapshot, then lets the machine go on. Raises LabError; the machine is then of no more use."""
-    qmp = _Qmp(qmp_socket)
+    """Writes the snapshot, then lets the machine go on. Raises LabError; the machine goes on then, too, unless it died."""
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
     os.close(descriptor)
     try:
+        qmp = _Qmp(qmp_socket)
         qmp.execute("qmp_capabilities")
         # Not stopped first: a stream of a stopped machine would come up stopped.
         qmp.execute("migrate-set-parameters", {"max-bandwidth": _UNLIMITED_BYTES_PER_S})
         qmp.execute("migrate", {"uri": f"exec:cat >{shlex.quote(name)}"})
         qmp.wait_for_migration()
-        os.rename(name, target)
         qmp.execute("cont")
+        os.rename(name, target)
+    except OSError as error:
+        raise LabError(f"the snapshot {target} could not be written: {error}.") from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
