@@ -1,6 +1,6 @@
 // The one place for guest-physical addresses, ports and interrupt numbers of the machine.
 //
-//   0x0000_0500  boot data: GDT, start info, zero page, page tables, stack (dead after boot)
+//   0x0000_0500  boot data: GDT, start info, zero page, page tables (dead after boot)
 //   0x0002_0000  kernel command line (up to 64 KiB)
 //   0x0009_FC00  extended BIOS data area, reserved
 //   0x000E_0000  BIOS area: the ACPI tables, RSDP first
@@ -36,8 +36,6 @@ inline constexpr GuestAddress kPvhStartInfo{0x6000};
 inline constexpr GuestAddress kPvhModules{0x6040};
 inline constexpr GuestAddress kPvhMemoryMap{0x6100};
 inline constexpr GuestAddress kZeroPage{0x7000};
-inline constexpr GuestAddress kBootStack{0x8ff0};
-// One PML4, one PDPT and four page directories of 2 MiB pages: 4 GiB mapped one to one.
 inline constexpr GuestAddress kPageTables{0x9000};
 inline constexpr GuestAddress kCommandLine{0x20000};
 inline constexpr uint64_t kCommandLineSize = 0x10000;  // the final NUL included

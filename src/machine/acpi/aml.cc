@@ -137,7 +137,8 @@ Bytes integer(uint64_t value) {
 
 Bytes string(std::string_view text) {
   Bytes result{kStringPrefix};
-  result.insert(result.end(), text.begin(), text.end());
+  // Not insert(): g++ 12 sees an overflow in it that is not there.
+  for (char c : text) result.push_back(static_cast<uint8_t>(c));
   result.push_back(0);
   return result;
 }

@@ -17,13 +17,11 @@ enum class BootKind {
 // What the boot vCPU's registers have to be.
 struct BootState {
   BootKind kind;
-  memory::GuestAddress entry;        // RIP
-  memory::GuestAddress info;         // the zero page or hvm_start_info
-  memory::GuestAddress stack;        // RSP
-  // kLinux64 only.  The GDT holds a 64-bit code segment at selector 0x10 and a data segment at 0x18.
-  memory::GuestAddress page_tables;  // CR3
+  memory::GuestAddress entry;  // RIP
+  memory::GuestAddress info;   // the zero page or hvm_start_info
+  // kLinux64 only, as kvm::write_linux64_tables() makes them.
+  memory::GuestAddress page_tables;
   memory::GuestAddress gdt;
-  uint16_t gdt_limit = 0;
 };
 
 struct BootInputs {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/bytes.h"
-#include "machine/boot/long_mode.h"
+#include "kvm/boot.h"
 #include "machine/boot/memory_map.h"
 #include "machine/boot/placement.h"
 #include "machine/layout.h"
@@ -70,17 +70,18 @@ Result<BootState> load_linux(const BzImage& image, std::span<const uint8_t> file
   CHECK(memory.write({image.load_address}, file.subspan(image.kernel_offset, image.kernel_size)),
         "check_kernel_fits() said so, and init_size is at least kernel_size");
   CHECK(memory.write(layout::kZeroPage, page), "the smallest RAM holds the zero page");
-  write_page_tables(memory);
-  uint16_t gdt_limit = write_gdt(memory);
 
   constexpr uint64_t kEntry64 = 0x200;
-  return BootState{.kind = BootKind::kLinux64,
-                   .entry = {image.load_address + kEntry64},
-                   .info = layout::kZeroPage,
-                   .stack = layout::kBootStack,
-                   .page_tables = layout::kPageTables,
-                   .gdt = layout::kGdt,
-                   .gdt_limit = gdt_limit};
+  BootState state{.kind = BootKind::kLinux64,
+                  .entry = {image.load_address + kEntry64},
+                  .info = layout::kZeroPage,
+                  .page_tables = layout::kPageTables,
+                  .gdt = layout::kGdt};
+  TRY(kvm::write_linux64_tables(memory, {.entry = state.entry.value,
+                                         .boot_params = state.info.value,
+                                         .page_tables = state.page_tables,
+                                         .gdt = state.gdt}));
+  return state;
 }
 
 }  // namespace pagurus::machine

@@ -90,10 +90,7 @@ Result<BootState> load_pvh(const PvhElf& elf, std::span<const uint8_t> file, con
   for (const auto& segment : elf.segments) write_segment(segment, file, memory);
   CHECK(memory.write_value(layout::kPvhStartInfo, info), "the smallest RAM holds the start info");
 
-  return BootState{.kind = BootKind::kPvh,
-                   .entry = {elf.entry},
-                   .info = layout::kPvhStartInfo,
-                   .stack = layout::kBootStack};
+  return BootState{.kind = BootKind::kPvh, .entry = {elf.entry}, .info = layout::kPvhStartInfo};
 }
 
 }  // namespace pagurus::machine
