@@ -30,7 +30,8 @@ uint32_t Control::handle_request(TextView request, char* reply, uint32_t capacit
   TextView rest = request;
   Text<96> line;
   serial().write(line.put("PROBE CONTROL ").put(take_word(rest)).put("\n").view());
-  parts_.gaps.forgive(start, read_tsc());
+  busy_until_ = read_tsc();
+  parts_.gaps.forgive(start, busy_until_);
   return size;
 }
 

@@ -33,6 +33,13 @@ class Control final : public ControlHandler {
 
   Action action() const { return action_; }
 
+  // When the last request by network was finished (TSC); 0 if there was none since the last call.
+  uint64_t take_busy_until() {
+    const uint64_t end = busy_until_;
+    busy_until_ = 0;
+    return end;
+  }
+
  private:
   void put_stats(Reply& reply);
   void put_network(Reply& reply);
@@ -45,6 +52,7 @@ class Control final : public ControlHandler {
   Parts parts_;
   uint64_t boot_tsc_;
   uint64_t boot_count_;
+  uint64_t busy_until_ = 0;
   Action action_ = Action::none;
 };
 

@@ -58,7 +58,7 @@ void fill_pattern() {
   const uint64_t base = boot_info().number("pattern_at", 16 << 20) & ~(kPage - 1);
   const uint64_t size = boot_info().number("pattern", 16 << 20) & ~(kPage - 1);
   uint64_t stride = boot_info().number("stride", 64);
-  if (stride < 8 || stride > kPage || (stride & (stride - 1)) != 0) stride = 64;
+  if (stride < 8 || stride > Pattern::kMaxStride || (stride & (stride - 1)) != 0) stride = 64;
   if (size == 0) return;
   Text<128> line;
   if (base < kBootRecordAddress + kPage || base + size > uint64_t{4} << 30 || !boot_info().is_ram({base, size})) {
@@ -134,6 +134,7 @@ class MainLoop {
     const bool ticked = watch(now);
     const unsigned handled = net.poll(batch_, [](Frame& frame) { return responder.answer(frame); });
     if (handled != 0) {
+      if (const uint64_t end = control_.take_busy_until(); end != 0) forgiven_until(end);
       if (control_.action() != Control::Action::none) obey();
       return;
     }

@@ -5,15 +5,19 @@
 
 namespace pagurus::guest {
 
-// Word at address a holds f(a), so a page that moved, got lost or came back old is noticed.  After each complete
-// pass the probe moves on to another key for one page in sixty-four: RAM that stayed behind in its state of some
+// The word at address a holds a + key, so a page that moved, got lost or was copied to the wrong place is noticed.
+// After each complete pass one page in sixty-four gets another key: RAM that stayed behind in its state of some
 // seconds ago is noticed as well.  Not every word need be used: `stride` bytes lie between two of them.
 class Pattern {
  public:
-  // `base`, `size`: multiples of 4096; `stride`: power of two from 8 to 4096.
+  // A page holds at least one group of words, the unit of checking.
+  static constexpr unsigned kGroup = 8;
+  static constexpr uint64_t kMaxStride = 4096 / kGroup;
+
+  // `base`, `size`: multiples of 4096; `stride`: power of two from 8 to kMaxStride.
   void fill(uint64_t base, uint64_t size, uint64_t stride);
 
-  // Checks words for about `budget` TSC ticks, at least one group of 16.  Stops early if `*stop_when_changed` is
+  // Checks words for about `budget` TSC ticks, at least one group.  Stops early if `*stop_when_changed` is
   // no longer `unchanged`: a packet came in.
   void check_slice(uint64_t budget, const volatile uint16_t* stop_when_changed, uint16_t unchanged);
 
@@ -31,7 +35,7 @@ class Pattern {
 
  private:
   uint64_t key_of_page(uint64_t page) const;
-  void check_words(unsigned count);
+  uint64_t check_group();
   void mismatch(uint64_t address);
   void finish_pass();
 
