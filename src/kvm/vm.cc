@@ -21,14 +21,6 @@ kvm_ioeventfd make_ioeventfd(memory::GuestAddress address, int eventfd, uint32_t
   return request;
 }
 
-kvm_irqfd make_irqfd(Gsi gsi, int eventfd, uint32_t flags) {
-  kvm_irqfd request{};
-  request.fd = static_cast<uint32_t>(eventfd);
-  request.gsi = gsi.value;
-  request.flags = flags;
-  return request;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Vm>> Vm::create(const System& system) {
@@ -93,18 +85,6 @@ Result<void> Vm::attach_ioeventfd(memory::GuestAddress address, int eventfd) {
 Result<void> Vm::detach_ioeventfd(memory::GuestAddress address, int eventfd) {
   auto request = make_ioeventfd(address, eventfd, KVM_IOEVENTFD_FLAG_DEASSIGN);
   TRY_KVM(fd(), KVM_IOEVENTFD, &request);
-  return {};
-}
-
-Result<void> Vm::attach_irqfd(Gsi gsi, int eventfd) {
-  auto request = make_irqfd(gsi, eventfd, 0);
-  TRY_KVM(fd(), KVM_IRQFD, &request);
-  return {};
-}
-
-Result<void> Vm::detach_irqfd(Gsi gsi, int eventfd) {
-  auto request = make_irqfd(gsi, eventfd, KVM_IRQFD_FLAG_DEASSIGN);
-  TRY_KVM(fd(), KVM_IRQFD, &request);
   return {};
 }
 

@@ -48,17 +48,13 @@ class Vm {
   // no exit.  Both may wait for RCU, milliseconds: keep them out of a pause.
   Result<void> attach_ioeventfd(memory::GuestAddress address, int eventfd);
   Result<void> detach_ioeventfd(memory::GuestAddress address, int eventfd);
-  // Every count of `eventfd` pulses the line.  The kernel pulses it a little later from a work
-  // queue, so stop the source and wait before saving; pulse() has no such gap.
-  Result<void> attach_irqfd(Gsi gsi, int eventfd);
-  Result<void> detach_irqfd(Gsi gsi, int eventfd);
 
   // Raises and lowers an edge-triggered line; the controllers have seen the edge on return.
   Result<void> pulse(Gsi gsi);
   // Delivers a message-signalled interrupt; the local APIC has it on return.
   Result<void> signal_msi(uint64_t address, uint32_t data);
 
-  // No vCPU may run.
+  // A consistent state only while no vCPU runs and no device interrupts; harmless at any time.
   Result<VmState> save() const;
   // After the vCPUs' states have been loaded (the clock's precision depends on their TSCs, and an
   // interrupt that the IOAPIC still holds is delivered to their local APICs), before any runs.
