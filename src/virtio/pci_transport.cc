@@ -237,10 +237,15 @@ Result<void> PciTransport::check_state(const TransportState& state) const {
   if (state.queues.size() != queues_.size()) {
     return fail("{} queues where this device has {}", state.queues.size(), queues_.size());
   }
-  uint64_t lacking = state.driver_features & ~device_.features();
-  if ((state.status & kStatusFeaturesOk) != 0 && lacking != 0) {
-    return std::unexpected(Error(fail("the guest uses features {:#x} that this device or its back end lacks", lacking).error())
-                               .remedy("start the destination with the same properties and an equally able back end"));
+  // A driver that is still choosing has been promised what the source offered.
+  bool agreed = (state.status & kStatusFeaturesOk) != 0;
+  bool choosing = !agreed && (state.status & kStatusDriver) != 0;
+  uint64_t promised = agreed ? state.driver_features : choosing ? state.offered_features : 0;
+  uint64_t lacking = promised & ~device_.features();
+  if (lacking != 0) {
+    auto error = fail("the guest uses features {:#x} that this device or its back end lacks", lacking).error();
+    return std::unexpected(
+        std::move(error).remedy("start the destination with the same properties and an equally able back end"));
   }
   return {};
 }

@@ -198,6 +198,7 @@ TEST_F(VirtioNetTest, garbage_rings_never_harm_the_device) {
     rx.set_avail(static_cast<uint16_t>(random()));
     kick(0);
     drain_wire();
+    set_common(0x14, 1, 0);
   }
   restart_rings();
   start_driver(0);

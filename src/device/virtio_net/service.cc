@@ -36,7 +36,7 @@ void VirtioNet::on_backend(uint32_t events) {
   if ((events & EPOLLIN) != 0 && serving()) serve_receive();
   if ((events & EPOLLOUT) != 0 && serving()) serve_transmit();
   // Nothing to read and in error: watching on would spin.
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) backend_failed_ = true;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) give_up_backend();
   if (serving()) update_watch();
 }
 
@@ -47,10 +47,12 @@ void VirtioNet::serve_receive() {
   if (!outcome) return break_ring(outcome.error());
   if (session.receiver->take_interrupt()) transport_->interrupt_queue(kReceiveQueue);
   session.want_readable = *outcome != Receiver::Outcome::kStarved;
-  if (*outcome == Receiver::Outcome::kFailed) {
-    log_error("{}: the back end '{}' has failed and is not read any more", config_.id, backend_.id());
-    backend_failed_ = true;
-  }
+  if (*outcome == Receiver::Outcome::kFailed) give_up_backend();
+}
+
+void VirtioNet::give_up_backend() {
+  if (std::exchange(backend_failed_, true)) return;
+  log_error("{}: the back end '{}' has failed and is not watched any more", config_.id, backend_.id());
 }
 
 void VirtioNet::serve_transmit() {

@@ -137,6 +137,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   void serve_control();
   virtio::RingResult<void> answer_control(virtio::Queue& queue);
   bool serving() const { return session_ && !session_->broken; }
+  void give_up_backend();
   void update_watch();
   void unwatch();
   void break_ring(const virtio::BrokenRing& why);
@@ -155,7 +156,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   std::unique_ptr<Session> session_;
   int watched_fd_ = -1;
   uint32_t watched_events_ = 0;  // 0: not watched
-  bool backend_failed_ = false;
+  bool backend_failed_ = false;  // until the next thaw()
 
   // Last: its thread ends before what it uses.
   std::unique_ptr<event::Worker> worker_;
