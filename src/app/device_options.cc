@@ -30,7 +30,8 @@ Result<void> add_device(Draft& draft, const std::string& value) {
   if (value.ends_with(",help")) {
     std::string driver = value.substr(0, value.size() - 5);
     draft.invocation.print = machine::device_help(driver);
-    if (draft.invocation.print.empty()) return fail("-device: '{}' is no device ('-device help' lists them)", driver);
+    // For a driver it does not know, device_help() lists those it does.
+    if (draft.invocation.print == machine::device_help("")) return fail("-device: '{}' is no device ('-device help' lists them)", driver);
     return {};
   }
   draft.invocation.config.devices.push_back(TRY(qapi::Options::parse(value, "driver", "-device")));
