@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -63,6 +64,7 @@ struct VcpuSet::Slot {
   size_t index;
   std::unique_ptr<Vcpu> vcpu;
   pthread_t thread{};
+  std::atomic<pid_t> thread_id{0};  // 0 until the thread has begun
   std::atomic<uint32_t> wake{0};  // counts; what to do is in the next two
   std::atomic<bool> may_run{false};
   std::atomic<const Job*> job{nullptr};
@@ -75,6 +77,8 @@ struct VcpuSet::Slot {
   }
 
   void thread_main() {
+    thread_id = ::gettid();
+    thread_id.notify_all();
     while (wait_for_permission()) {
       run_until_pause();
       count_down(shared.running);
@@ -169,6 +173,15 @@ VcpuSet::~VcpuSet() {
     slot->rouse();
   }
   for (auto& slot : slots_) ::pthread_join(slot->thread, nullptr);
+}
+
+std::vector<int> VcpuSet::thread_ids() const {
+  std::vector<int> ids;
+  for (const auto& slot : slots_) {
+    slot->thread_id.wait(0);
+    ids.push_back(slot->thread_id);
+  }
+  return ids;
 }
 
 uint32_t VcpuSet::size() const {

@@ -36,6 +36,8 @@ class VcpuSet {
   VcpuSet& operator=(const VcpuSet&) = delete;
 
   uint32_t size() const;
+  // The host's thread id of each vCPU.
+  std::vector<int> thread_ids() const;
 
   // All vCPUs must be parked.  `set_boot` of vCPU 0.
   Result<void> set_boot(const Linux64Boot& boot);

@@ -92,8 +92,8 @@ Result<void> Board::reset() {
   pci_->reset();
   serial_->reset();
   power_->reset();
-  TRY(vm_->reset());
-  return vcpus_->reset_all();
+  TRY(vcpus_->reset_all());
+  return vm_->reset();
 }
 
 void Board::run() {

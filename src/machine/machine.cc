@@ -209,6 +209,7 @@ void Machine::quit(const std::string& reason) { impl_->quit(reason); }
 Result<void> Machine::set_link(const std::string& name, bool up) { return impl_->set_link(name, up); }
 const Config& Machine::config() const { return impl_->config_; }
 std::vector<BackendReport> Machine::backends() const { return impl_->backends(); }
+std::vector<int> Machine::vcpu_thread_ids() const { return impl_->board_->vcpus().thread_ids(); }
 void Machine::add_observer(MachineObserver& observer) { impl_->observers_.push_back(&observer); }
 void Machine::remove_observer(MachineObserver& observer) { std::erase(impl_->observers_, &observer); }
 Handover& Machine::handover() { return *impl_; }

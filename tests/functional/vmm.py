@@ -8,8 +8,8 @@ import time
 from qmp import Qmp
 
 BUILD = pathlib.Path(os.environ.get("PAGURUS_BUILD", "build/release")).resolve()
-PAGURUS = BUILD / "src/pagurus"
-PAGURUSCTL = BUILD / "src/pagurusctl"
+PAGURUS = BUILD / "pagurus"
+PAGURUSCTL = BUILD / "pagurusctl"
 
 
 class Vmm:
