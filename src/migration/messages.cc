@@ -50,7 +50,7 @@ const vmstate::Description& Hello::description() {
       field<&Hello::facts>("facts", {.max = kMaxEntries}),
       field<&Hello::sections>("sections", {.max = kMaxEntries}),
       field<&Hello::backends>("backends", {.max = kMaxEntries}),
-      field<&Hello::extras>("extras", {.max = kMaxEntries}),
+      field<&Hello::extras>("extras", {.max = kMaxEntries, .element_max = kMaxName}),
   };
   static constexpr vmstate::Description kDescription{"hello", 1, kFields};
   return kDescription;
@@ -59,7 +59,7 @@ const vmstate::Description& Hello::description() {
 const vmstate::Description& Welcome::description() {
   static constexpr auto kFields = std::array{
       field<&Welcome::vmm_version>("vmm-version", {.max = kMaxName}),
-      field<&Welcome::wanted>("wanted", {.max = kMaxEntries}),
+      field<&Welcome::wanted>("wanted", {.max = kMaxEntries, .element_max = kMaxName}),
   };
   static constexpr vmstate::Description kDescription{"welcome", 1, kFields};
   return kDescription;

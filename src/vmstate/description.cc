@@ -11,7 +11,7 @@ std::string type_signature(const Type& type, const Limits& limits) {
     case Kind::kFd: return "fd";
     case Kind::kString: return fmt::format("str<={}", limits.max);
     case Kind::kArray: return fmt::format("[{};{}]", type_signature(*type.element, {}), type.count);
-    case Kind::kList: return fmt::format("[{};<={}]", type_signature(*type.element, {}), limits.max);
+    case Kind::kList: return fmt::format("[{};<={}]", type_signature(*type.element, {.max = limits.element_max}), limits.max);
     case Kind::kStruct: return signature(type.nested());
   }
   return "?";

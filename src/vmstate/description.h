@@ -80,6 +80,8 @@ struct Type {
 struct Limits {
   // Integers and enums: the largest value; lists: elements; strings: bytes.  0: the type's own.
   uint64_t max = 0;
+  // Lists: the same for each element; strings in a list need it.
+  uint64_t element_max = 0;
   // The first section version that has the field.
   uint16_t since = 1;
 };
@@ -188,8 +190,8 @@ Result<void> decode(Reader& reader, const Limits& limits, T& value);
 
 template <class T>
 Result<void> decode_elements(Reader& reader, const Limits& limits, T& values) {
-  // A list's max counts its elements; it says nothing about the elements' values.
-  Limits element_limits{.max = IsVector<T>::value ? 0 : limits.max};
+  // A list's max counts its elements; an array's is that of its elements' values.
+  Limits element_limits{.max = IsVector<T>::value ? limits.element_max : limits.max};
   for (auto& element : values) TRY(decode(reader, element_limits, element));
   return {};
 }

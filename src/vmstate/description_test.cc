@@ -129,6 +129,24 @@ TEST(Description, signature_names_versions_limits_and_nesting) {
             "outer/2{number:u32,flag:bool,mode:u8,bytes:[u8;3],inners:[inner/1{x:u16};<=2],text:str<=8,late:i64@2}");
 }
 
+struct Names {
+  std::vector<std::string> names;
+  static const Description& description() {
+    static constexpr auto kFields = std::array{field<&Names::names>("names", {.max = 3, .element_max = 4})};
+    static constexpr Description kDescription{"names", 1, kFields};
+    return kDescription;
+  }
+};
+
+TEST(Description, a_list_of_strings_limits_both_their_number_and_their_length) {
+  for (const char* name : {"", "crab", "shell"}) {
+    Writer writer;
+    write_state(writer, Names{{"a", name}});
+    Reader reader(writer.bytes(), {});
+    EXPECT_EQ(read_state<Names>(reader).has_value(), std::string(name).size() <= 4) << name;
+  }
+}
+
 struct WithFd {
   Fd fd;
   static const Description& description() {

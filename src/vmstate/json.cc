@@ -22,7 +22,7 @@ std::string type_members(const Type& type, const Limits& limits, unsigned indent
                          type_members(*type.element, {}, indent));
     case Kind::kList:
       return fmt::format("\"type\": \"list\", \"max-elements\": {}, \"element\": {{{}}}", limits.max,
-                         type_members(*type.element, {}, indent));
+                         type_members(*type.element, {.max = limits.element_max}, indent));
     case Kind::kStruct: return fmt::format("\"type\": \"struct\", \"struct\": {}", to_json(type.nested(), indent));
   }
   return "";
