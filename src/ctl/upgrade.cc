@@ -70,6 +70,7 @@ Result<UpgradeReport> Upgrade::run() {
   for (const Step& step : kSteps) {
     auto result = (this->*step.run)();
     if (result) continue;
+    stop_migrating();
     Error error = explain(std::move(result.error()).while_doing(step.what));
     return std::unexpected(std::move(error).remedy(roll_back()));
   }
@@ -229,6 +230,24 @@ Result<void> Upgrade::reconnect() {
   return {};
 }
 
+// At once, before anything is explained: every moment more lets the guest go further.
+void Upgrade::stop_migrating() {
+  if (!migrating_ || committed_) return;
+  source_->set_patience(Patience::of_ms(kRollBackMs));
+  static_cast<void>(source_->execute("migrate_cancel"));
+}
+
+// The guest had left before it could be stopped.
+std::string Upgrade::accept_the_move() {
+  successor_->keep();
+  destination_->set_patience(Patience::of_ms(kRollBackMs));
+  auto state = ask_string(*destination_, "query-status", "status");
+  std::string text = fmt::format("the guest is {} in the new process {}", state ? *state : "lost", report_.new_pid);
+  bool end_old = state && *state != "inmigrate" && options_.old == UpgradeOptions::Old::kEnd;
+  if (end_old) static_cast<void>(source_->execute("quit"));
+  return text;
+}
+
 // The new process's last words, where there are some, say more than a closed connection.
 Error Upgrade::explain(const Error& error) {
   std::string obituary = committed_ || !successor_ ? "" : successor_->obituary();
@@ -246,7 +265,6 @@ void Upgrade::restore_settings(QmpClient& client) {
 
 // The source's state once it has made up its mind whether it has given the guest away.
 Result<std::string> Upgrade::settled_source_state() {
-  if (migrating_) TRY(source_->execute("migrate_cancel"));
   while (true) {
     std::string state = TRY(ask_string(*source_, "query-status", "status"));
     if (state != "finish-migrate") return state;
@@ -277,10 +295,7 @@ std::string Upgrade::roll_back() {
   if (!source_) return "nothing was changed";
   source_->set_patience(Patience::of_ms(kRollBackMs));
   auto state = settled_source_state();
-  if (state && migrating_ && *state == "postmigrate") {
-    successor_->keep();
-    return in_new;
-  }
+  if (state && migrating_ && *state == "postmigrate") return accept_the_move();
   if (!state && migrating_ && destination_) {
     // The source cannot be asked.  If the guest has arrived, it must not be ended.
     destination_->set_patience(Patience::of_ms(kRollBackMs));

@@ -69,7 +69,9 @@ class Upgrade {
   Result<UniqueFd> log_fd();
   Result<void> make_directory();
   Error explain(const Error& error);
+  void stop_migrating();
   std::string roll_back();
+  std::string accept_the_move();
   Result<std::string> settled_source_state();
   void restore_settings(QmpClient& client);
   void end_successor();
