@@ -23,6 +23,12 @@ Result<void> Machine::Impl::build() {
   if (config_.cpu_model != "host") return fail("CPU model '{}' is not supported; this version has 'host'", config_.cpu_model);
   if (config_.vcpus < 1 || config_.vcpus > kMaxVcpus) return fail("{} vCPUs are asked for; 1 to {} are supported", config_.vcpus, kMaxVcpus);
   kernel_ = TRY(KernelImage::open(config_.kernel));
+  if (kernel_->kind() == BootKind::kLinux64 && !kvm::host_has_hardware_virtualization()) {
+    return std::unexpected(Error(fmt::format("this machine's KVM only emulates guest code (its processor shows neither "
+                                             "VMX nor SVM), and a stock Linux kernel like '{}' does not run on that",
+                                             config_.kernel))
+                               .remedy("run it on hardware virtualization, or in the nested test host: lab/run"));
+  }
   if (!config_.initrd.empty()) initrd_ = TRY(BootFile::read(config_.initrd, "initrd"));
   acpi_ = build_acpi_tables(config_.vcpus);
   auto plan = TRY(plan_devices(config_, type_, environment_.named_fds, environment_.loop));

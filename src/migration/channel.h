@@ -56,7 +56,10 @@ class Channel {
   int peer_pidfd() const { return pidfd_.get(); }
   pid_t peer_pid() const { return peer_pid_; }
   // Ends it for both sides; the peer reads an end of file after what was sent.
-  void close() { socket_.reset(); }
+  void close() {
+    socket_.reset();
+    pidfd_.reset();
+  }
 
   // Sends a whole message, waiting for the peer to read at most until `deadline_ns`
   // (CLOCK_MONOTONIC).

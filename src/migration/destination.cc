@@ -52,17 +52,19 @@ Result<void> Destination::accept(UniqueFd socket) {
 }
 
 void Destination::on_readable() {
-  auto message = channel_->try_receive();
-  int64_t received_ns = monotonic_ns();
-  if (!message) return end(message.error());
-  if (!*message) return;
-  if (auto result = handle(std::move(**message), received_ns); !result) end(result.error());
+  while (step_ != Step::kEnded && step_ != Step::kListening) {
+    auto message = channel_->try_receive();
+    int64_t received_ns = monotonic_ns();
+    if (!message) return end(message.error());
+    if (!*message) return;
+    if (auto result = handle(std::move(**message), received_ns); !result) end(result.error());
+  }
 }
 
 void Destination::on_peer_death() {
   // A source that died after it sent STATE has left the guest to us.
-  if (step_ != Step::kEnded) on_readable();
-  if (step_ != Step::kEnded) end(Error("the source process died"));
+  on_readable();
+  if (step_ != Step::kEnded && step_ != Step::kListening) end(Error("the source process died"));
 }
 
 Result<void> Destination::handle(Message message, int64_t received_ns) {
@@ -160,6 +162,7 @@ void Destination::enter(const State& state, Running times) {
   death_watch_ = event::Watch();
   listener_.reset();
   channel_->close();
+  ownership_.reset();
   environment_.machine.report_events();
   environment_.on_status(Status::kDevice, "");
   environment_.on_status(Status::kCompleted, "");

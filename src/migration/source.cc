@@ -48,10 +48,12 @@ Result<void> Source::await(Step step, uint64_t timeout_us) {
 }
 
 void Source::on_readable() {
-  auto message = channel_.try_receive();
-  if (!message) return end(Status::kFailed, message.error().message());
-  if (!*message) return;
-  if (auto result = handle(std::move(**message)); !result) end(Status::kFailed, result.error().message());
+  while (step_ != Step::kEnded) {
+    auto message = channel_.try_receive();
+    if (!message) return end(Status::kFailed, message.error().message());
+    if (!*message) return;
+    if (auto result = handle(std::move(**message)); !result) end(Status::kFailed, result.error().message());
+  }
 }
 
 void Source::on_peer_death() {
@@ -195,6 +197,7 @@ void Source::end(Status status, const std::string& why) {
     (void)channel_.send(MessageType::kRefused, Refused{why}, monotonic_ns() + 10'000'000);
   }
   channel_.close();
+  ownership_.reset();
   environment_.on_status(status, why);
 }
 
