@@ -83,7 +83,15 @@ void VirtioNet::reset() {
 }
 
 void VirtioNet::set_link(bool up) {
-  if (link_up_.exchange(up) != up) transport_->interrupt_config();
+  bool changed = false;
+  {
+    std::lock_guard lock(lock_);
+    // No frame that the worker has in hand passes after we have returned.
+    worker_->freeze();
+    changed = link_up_.exchange(up) != up;
+    if (!paused_) worker_->thaw();
+  }
+  if (changed) transport_->interrupt_config();
 }
 
 bool VirtioNet::announce() {
