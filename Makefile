@@ -11,12 +11,18 @@
 JOBS ?= $(shell nproc)
 BUILD := build/release
 SANITIZED := build/sanitized
+THREADS := build/thread-sanitized
+# The unit tests in which threads meet.
+THREAD_TESTS := event_test device_test kvm_test migration_test
 PREFIX ?= /usr/local
 CMAKE_FLAGS := -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
 
 export PAGURUS_BUILD := $(abspath $(BUILD))
+# Lets clones in different places share what has been compiled.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test unit structure functional functional-probe functional-stock kernels install clean
+.PHONY: all packages build demo test unit unit-threads structure functional functional-probe functional-stock kernels install clean
 
 all: build
 
@@ -34,7 +40,7 @@ kernels: packages
 demo: build kernels
 	@demo/run $(DEMO_FLAGS)
 
-test: structure unit functional
+test: structure unit unit-threads functional
 
 structure:
 	@tests/structure/run
@@ -44,6 +50,12 @@ unit: packages
 	@cmake -S . -B $(SANITIZED) $(CMAKE_FLAGS) -DPAGURUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug >$(SANITIZED).log 2>&1 || { cat $(SANITIZED).log; exit 1; }
 	@ninja -C $(SANITIZED) -j$(JOBS) --quiet
 	@ctest --test-dir $(SANITIZED) -j$(JOBS) --output-on-failure --no-tests=error
+
+unit-threads: packages
+	@mkdir -p build
+	@cmake -S . -B $(THREADS) $(CMAKE_FLAGS) -DPAGURUS_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug >$(THREADS).log 2>&1 || { cat $(THREADS).log; exit 1; }
+	@ninja -C $(THREADS) -j$(JOBS) --quiet $(THREAD_TESTS)
+	@set -e; for test in $(THREAD_TESTS); do $(THREADS)/src/$$test --gtest_brief=1; done
 
 functional: functional-probe functional-stock
 

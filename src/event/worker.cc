@@ -53,6 +53,8 @@ void Worker::remove(int fd) {
   auto found = std::ranges::find(entries_, fd, [](const auto& entry) { return entry->fd; });
   if (found == entries_.end()) return;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  // Its callback may be the one that is running.
+  retired_.push_back(std::move(*found));
   entries_.erase(found);
 }
 
@@ -112,6 +114,7 @@ void Worker::serve_once() {
     return;
   }
   static_cast<Entry*>(event.data.ptr)->callback(event.events);
+  retired_.clear();
 }
 
 }  // namespace pagurus::event

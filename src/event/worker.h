@@ -8,7 +8,8 @@
 // While it is frozen no callback runs and the thread touches nothing; file descriptors may be added
 // and removed only then, or from a callback of the worker itself.
 //
-// Threads: one controlling thread calls everything; callbacks run on the worker's thread.
+// Threads: the owner's threads, one at a time (its lock sees to that), call everything; callbacks
+// run on the worker's thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -68,6 +69,8 @@ class Worker {
   UniqueFd wake_;
   // Touched by the worker's thread while running, by the controlling thread while frozen.
   std::vector<std::unique_ptr<Entry>> entries_;
+  // Removed, and kept until no callback can be running in them.
+  std::vector<std::unique_ptr<Entry>> retired_;
   mutable std::mutex lock_;
   std::condition_variable changed_;
   State state_ = State::kFrozen;  // guarded by lock_

@@ -43,6 +43,7 @@ TEST(Worker, serves_an_fd_only_while_thawed) {
 
   worker->thaw();
   EXPECT_TRUE(eventually([&] { return calls == 2; }));
+  worker->freeze();
 }
 
 TEST(Worker, freeze_and_thaw_many_times_under_load) {
@@ -66,15 +67,20 @@ TEST(Worker, a_callback_may_remove_itself) {
   auto worker = *Worker::create("test");
   auto event = *make_eventfd();
   std::atomic<int> calls = 0;
-  ASSERT_TRUE(worker->add(event.get(), EPOLLIN, [&](uint32_t) {
-    ++calls;
+  std::string captured(100, 'x');
+  std::string seen;
+  ASSERT_TRUE(worker->add(event.get(), EPOLLIN, [&, captured](uint32_t) {
     worker->remove(event.get());
+    seen = captured;
+    ++calls;
   }));
   signal_eventfd(event.get());
   worker->thaw();
   EXPECT_TRUE(eventually([&] { return calls == 1; }));
   std::this_thread::sleep_for(20ms);
+  worker->freeze();
   EXPECT_EQ(calls, 1);
+  EXPECT_EQ(seen, captured);
 }
 
 }  // namespace
