@@ -281,8 +281,8 @@ Result<void> VcpuSet::reset_all() {
 
 bool VcpuSet::pre_fault(const memory::GuestMemory& memory) {
   CHECK(paused(), "memory is pre-faulted before the guest runs");
-  auto ranges = memory.ranges();
-  return std::ranges::all_of(ranges, [this](const memory::RamRange& range) {
+  auto ranges = memory.used_ranges();
+  return ranges && std::ranges::all_of(*ranges, [this](const memory::RamRange& range) {
     return slots_[0]->vcpu->pre_fault(range.base, range.size);
   });
 }

@@ -59,7 +59,7 @@ class VcpuSet {
   std::vector<VcpuState> pristine_all() const;
   // Every vCPU back to power-on; the caller sets the boot state of vCPU 0 again.
   Result<void> reset_all();
-  // Fills the second-level page tables for all of RAM.  Takes long: before the pause.  False if
+  // Fills the second-level page tables for the RAM in use.  Takes long: before the pause.  False if
   // this KVM cannot.
   bool pre_fault(const memory::GuestMemory& memory);
   // The registers of a vCPU as text.

@@ -64,10 +64,38 @@ Result<void> GuestMemory::adopt(UniqueFd memfd) {
 }
 
 Result<void> GuestMemory::populate() {
-  if (::madvise(mapping_.data(), mapping_.size(), MADV_POPULATE_WRITE) != 0) {
-    return fail_errno(errno, "cannot pre-fault {} MiB of guest RAM", size_ / kMiB);
+  for (const RamRange& range : TRY(used_ranges())) {
+    if (::madvise(mapping_.data() + range.offset, range.size, MADV_POPULATE_WRITE) != 0) {
+      return fail_errno(errno, "cannot pre-fault {} MiB of guest RAM", range.size / kMiB);
+    }
   }
   return {};
+}
+
+// The file's extents, from the kernel, with small holes closed.
+Result<std::vector<RamRange>> GuestMemory::used_ranges() const {
+  std::vector<RamRange> used;
+  for (const RamRange& range : ranges()) {
+    auto end = static_cast<off_t>(range.offset + range.size);
+    auto at = static_cast<off_t>(range.offset);
+    while (at < end) {
+      off_t data = ::lseek(fd_.get(), at, SEEK_DATA);
+      if (data < 0 && errno != ENXIO) return fail_errno(errno, "cannot find the used parts of guest RAM");
+      if (data < 0 || data >= end) break;
+      off_t hole = std::min(::lseek(fd_.get(), data, SEEK_HOLE), end);
+      auto offset = static_cast<uint64_t>(data);
+      uint64_t previous_end = used.empty() ? 0 : used.back().offset + used.back().size;
+      if (!used.empty() && offset > range.offset && offset - previous_end < kMiB && previous_end > range.offset) {
+        used.back().size = static_cast<uint64_t>(hole) - used.back().offset;
+      } else {
+        used.push_back({.base = range.base + (offset - range.offset),
+                        .size = static_cast<uint64_t>(hole - data),
+                        .offset = offset});
+      }
+      at = hole;
+    }
+  }
+  return used;
 }
 
 std::vector<RamRange> GuestMemory::ranges() const {

@@ -59,7 +59,8 @@ class GuestMemory {
   // Takes over another process's memfd.  Refuses one that is not a memfd of exactly this size that
   // is sealed against shrinking: a shrinking file would kill us with SIGBUS.
   Result<void> adopt(UniqueFd memfd);
-  // Pre-faults this process's page tables (MADV_POPULATE_WRITE).
+  // Pre-faults this process's page tables for what the guest has used so far (MADV_POPULATE_WRITE).
+  // What it has never touched stays unallocated: a hand-over must not make a guest larger.
   Result<void> populate();
 
   uint64_t size() const { return size_; }
@@ -69,6 +70,8 @@ class GuestMemory {
   uint8_t* host_base() const { return mapping_.data(); }
   // One or two ranges, ascending.
   std::vector<RamRange> ranges() const;
+  // The parts of ranges() that have been touched, ascending; a hole smaller than 1 MiB counts as touched.
+  Result<std::vector<RamRange>> used_ranges() const;
 
   // Copies; false if any byte of the range is not RAM (nothing is copied then).
   bool read(GuestAddress from, std::span<uint8_t> to) const;
