@@ -232,6 +232,7 @@ Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections
 }
 
 Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) {
+  transferred_ = transfer;
   TRY(adopt_back_ends(sections, transfer));
   auto machine = TRY(take(sections, kMachineSection));
   request_ = TRY(load_struct<MachineState>(machine)).request;
@@ -250,6 +251,7 @@ Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std:
 
 void Machine::Impl::enter(Enter how) {
   thaw_back_ends();
+  announce();
   if (how == Enter::kPaused) {
     state_ = RunState::kPaused;
     return;
@@ -258,6 +260,14 @@ void Machine::Impl::enter(Enter how) {
   state_ = RunState::kRunning;
   note(Event::kResume);
   if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
+}
+
+// A NIC that has come to another wire lets the guest tell the network there where it is now.
+void Machine::Impl::announce() {
+  for (auto& nic : board_->nics()) {
+    bool same_wire = transferred_.contains("netdev " + nic->backend().id());
+    if (!same_wire) nic->announce();
+  }
 }
 
 }  // namespace pagurus::machine

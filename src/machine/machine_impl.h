@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
   Result<void> open_back_ends();
   void thaw_back_ends();
+  void announce();
   Result<void> load_vcpus(LoadedSection& section);
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   MovableInfo describe(std::string name, std::string_view kind, bool takes_part, vmstate::Movable& movable) const;
@@ -99,6 +101,8 @@ class Machine::Impl final : private BoardListener, public Handover {
   // Run state before freeze(), for the roll-back and for the destination.
   RunState state_before_freeze_ = RunState::kPrelaunch;
   bool was_running_ = false;
+  // Destination: the back ends that came with the guest.
+  std::set<std::string> transferred_;
   std::atomic<GuestRequest> request_{GuestRequest::kNone};
   std::vector<MachineObserver*> observers_;
   std::vector<Moment> moments_;  // happened in a pause, not yet told
