@@ -47,8 +47,10 @@ class Migration::Impl {
  public:
   explicit Impl(Environment environment) : environment_(std::move(environment)) {}
 
+  // A destination that only listens is idle: settings are read when a source connects.
   Result<void> check_idle(const char* what) const {
-    if (in_progress()) return fail("{} while a migration is in progress is not possible", what);
+    bool listening_only = destination_ && status_ == Status::kSetup;
+    if (in_progress() && !listening_only) return fail("{} while a migration is in progress is not possible", what);
     return {};
   }
   bool in_progress() const {
@@ -153,8 +155,7 @@ Migration::~Migration() = default;
 const Parameters& Migration::parameters() const { return impl_->parameters_; }
 
 Result<void> Migration::set_parameters(const ParameterChanges& changes) {
-  bool listening_only = impl_->destination_ && impl_->status_ == Status::kSetup;
-  if (!listening_only) TRY(impl_->check_idle("changing migration parameters"));
+  TRY(impl_->check_idle("changing migration parameters"));
   if (changes.downtime_limit_ms && (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
     return fail("Parameter 'downtime-limit' expects a value from 1 to {} milliseconds", kMaxDowntimeLimitMs);
   }
