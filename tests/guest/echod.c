@@ -5,6 +5,7 @@
 //
 // Port 7 UDP: every datagram goes back to its sender. Port 7 TCP: every byte goes back. Port 23 TCP: the client sends
 // one command line; the command's output (both streams) comes back, then "\nexit STATUS\n", then the end of the stream.
+// Port 37 UDP: any datagram is answered with the guest's clocks, "REALTIME MONOTONIC" in nanoseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,13 +26,14 @@
 enum {
     kEchoPort = 7,
     kCommandPort = 23,
+    kClockPort = 37,
     kBatch = 64,
     kDatagramBytes = 65536,
     kBufferBytes = 65536,
     kReceiveQueueBytes = 8 << 20,
 };
 
-enum kind { kUdpEcho, kEchoListener, kCommandListener, kChildren, kEchoConnection, kCommandConnection };
+enum kind { kUdpEcho, kEchoListener, kCommandListener, kChildren, kEchoConnection, kCommandConnection, kClock };
 
 // What an epoll event points to. An echo connection reads only while its buffer is empty and writes only while it is
 // not; a command connection collects its line in the buffer, then belongs to the child `pid` until that ends.
@@ -106,6 +108,21 @@ static void echo_datagrams(int fd) {
             sent++;
         }
     }
+}
+
+static long long now_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static void tell_time(int fd) {
+    struct sockaddr_in peer;
+    socklen_t peer_bytes = sizeof peer;
+    char text[64];
+    if (recvfrom(fd, text, sizeof text, MSG_DONTWAIT, (struct sockaddr *)&peer, &peer_bytes) < 0) return;
+    int length = snprintf(text, sizeof text, "%lld %lld\n", now_ns(CLOCK_REALTIME), now_ns(CLOCK_MONOTONIC));
+    sendto(fd, text, length, MSG_DONTWAIT, (struct sockaddr *)&peer, peer_bytes);
 }
 
 static void echo_stream(struct endpoint *endpoint) {
@@ -197,6 +214,7 @@ static void handle(struct endpoint *endpoint) {
         case kChildren: return reap_children(endpoint->fd);
         case kEchoConnection: return echo_stream(endpoint);
         case kCommandConnection: return read_command(endpoint);
+        case kClock: return tell_time(endpoint->fd);
     }
 }
 
@@ -214,6 +232,7 @@ int main(void) {
     watch(kUdpEcho, udp, 0);
     watch(kEchoListener, bound_socket(SOCK_STREAM, kEchoPort), 0);
     watch(kCommandListener, bound_socket(SOCK_STREAM, kCommandPort), 0);
+    watch(kClock, bound_socket(SOCK_DGRAM, kClockPort), 0);
     // The caller goes on only when all ports listen, so that a ready guest answers at once.
     if (daemon(0, 1) != 0) die("daemon");
     // Not earlier: a signalfd in an epoll set reports the signals of the process that put it there.
