@@ -52,8 +52,8 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   // Power-on state of everything; vCPUs parked, devices frozen.
   Result<void> reset();
 
-  // Guest in, guest out.
-  void run();
+  // Guest in (returns when the vCPUs were told to run, CLOCK_MONOTONIC ns), guest out.
+  int64_t run();
   void halt();
 
   memory::GuestMemory& memory() { return memory_; }

@@ -94,7 +94,9 @@ class Handover {
   // Every declared section and every movable of `transfer` exactly once.
   virtual Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) = 0;
   enum class Enter { kRunning, kPaused };
-  virtual void enter(Enter how) = 0;
+  // Returns the end of the pause: when the vCPUs were told to run, or now if they stay paused;
+  // CLOCK_MONOTONIC in ns.  (On a busy host they run long before this call returns.)
+  virtual int64_t enter(Enter how) = 0;
   // The observers' turn, after the pause: RESUME on the destination, STOP (and RESUME) on the
   // source, with the time stamps of the moments themselves.
   virtual void report_events() = 0;

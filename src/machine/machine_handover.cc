@@ -249,17 +249,18 @@ Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std:
   return {};
 }
 
-void Machine::Impl::enter(Enter how) {
+int64_t Machine::Impl::enter(Enter how) {
   thaw_back_ends();
   announce();
   if (how == Enter::kPaused) {
     state_ = RunState::kPaused;
-    return;
+    return monotonic_ns();
   }
-  board_->run();
+  int64_t told_ns = board_->run();
   state_ = RunState::kRunning;
   note(Event::kResume);
   if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
+  return told_ns;
 }
 
 // A NIC that has come to another wire lets the guest tell the network there where it is now.

@@ -60,7 +60,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   Result<void> open_untransferred(const std::set<std::string>& transfer) override;
   Result<void> load_rehearsal(std::vector<LoadedSection> sections) override;
   Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) override;
-  void enter(Enter how) override;
+  int64_t enter(Enter how) override;
   void report_events() override;
 
  private:

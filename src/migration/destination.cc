@@ -144,8 +144,8 @@ Result<void> Destination::load(std::vector<SectionData> sections) {
 // From here on nothing may fail: the guest is ours.
 void Destination::enter(const State& state, Running times) {
   bool run = state.run && !environment_.stay_paused;
-  environment_.machine.enter(run ? machine::Handover::Enter::kRunning : machine::Handover::Enter::kPaused);
-  times.running_ns = static_cast<uint64_t>(monotonic_ns());
+  times.running_ns = static_cast<uint64_t>(
+      environment_.machine.enter(run ? machine::Handover::Enter::kRunning : machine::Handover::Enter::kPaused));
   if (auto sent = channel_->send(MessageType::kRunning, times, monotonic_ns() + kSendTimeoutNs); !sent) {
     log_info("the guest runs here; the source was not told: {}", sent.error().message());
   }
