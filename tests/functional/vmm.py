@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import time
 
@@ -80,7 +81,7 @@ def file_descriptors(pid):
     names = []
     for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
-            names.append(os.readlink(entry).split(":[")[0])
+            names.append(re.sub(r":\[\d+\]$", "", os.readlink(entry)))
         except FileNotFoundError:
             pass
     return sorted(names)

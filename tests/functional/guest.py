@@ -1,0 +1,165 @@
+"""The probe guest as tests see it: one guest on one TAP, whichever process runs it at the moment."""
+
+import os
+import pathlib
+import sys
+
+import network
+import vmm
+from vmm import BUILD, Vmm, eventually
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guest"))
+from probe_client import ProbeControl, ProbeError, UdpProbe  # noqa: E402
+
+PROBE = BUILD / "probe.elf"
+MAC = "52:54:00:00:00:17"
+READY_TIMEOUT = 60.0
+
+
+class Guest:
+    """Starts processes for one guest, and asks the guest itself over UDP.
+
+    `options` are the words of the command line by name; a process started with other values for some
+    of them (start(), destination()) differs in these only.
+    """
+
+    def __init__(self, directory, vnet_hdr=True, **options):
+        self.directory = directory
+        self.taps = [network.Tap(vnet_hdr)]
+        self.vmms = []
+        self.options = {
+            "machine": "pagurus-1.1",
+            "memory": "64M",
+            "smp": "1",
+            "kernel": PROBE,
+            "append": "",
+            "netdev": f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",
+            "device": f"virtio-net-pci,netdev=n0,mac={MAC}",
+            "serial": "none",
+            "extra": (),
+            **options,
+        }
+
+    @property
+    def tap(self):
+        return self.taps[0]
+
+    def words(self, **changes):
+        options = {**self.options, **changes}
+        append = f"probe.ip={self.tap.guest} probe.pattern=1M probe.smp={options['smp']} {options['append']}".strip()
+        return ["-machine", options["machine"], "-cpu", "host", "-m", options["memory"], "-smp", options["smp"],
+                "-kernel", options["kernel"], "-append", append, "-netdev", options["netdev"],
+                "-device", options["device"], "-serial", options["serial"], *options["extra"]]
+
+    def launch(self, *more, pass_fds=(), qmp=True, binary=vmm.PAGURUS, **changes):
+        """A further process with this guest's words and some more."""
+        name = f"p{len(self.vmms)}"
+        process = Vmm(self.directory, name, [*self.words(**changes), *more], binary=binary, pass_fds=pass_fds, qmp=qmp)
+        self.vmms.append(process)
+        return process
+
+    def boot(self, *more, **changes):
+        """The first process; returns it once the guest answers."""
+        process = self.launch(*more, **changes)
+        self.wait_until_ready()
+        return process
+
+    def destination(self, *more, incoming="defer", **changes):
+        """A process that waits for the guest; all migration settings are on."""
+        process = self.launch(*more, "-incoming", incoming, **changes)
+        prepare(process)
+        return process
+
+    def wait_until_ready(self):
+        return self.control().wait_until_ready(READY_TIMEOUT)
+
+    def control(self, tap=None):
+        return ProbeControl((tap or self.tap).guest, timeout=5.0)
+
+    def ask(self, command="stats", timeout=None):
+        """One answer of the guest.  Retried: the host's ARP and a busy machine may cost a datagram."""
+        return self.control().query(command, timeout=timeout, retries=3)
+
+    def answers(self, timeout=1.0):
+        try:
+            self.control().query("stats", timeout=timeout)
+            return True
+        except (ProbeError, OSError):
+            return False
+
+    def check(self):
+        """The guest's memory is as the guest wrote it."""
+        reply = self.control().check_memory()
+        assert reply["wrong_words"] == 0, reply
+        assert reply["pattern_errors"] == 0, reply
+
+    def remove(self):
+        """Ends every process and removes the TAPs; tells what the processes said."""
+        for process in self.vmms:
+            end(process)
+            if process.stderr():
+                print(f"--- standard error of {process.name} (status {process.process.returncode})\n{process.stderr()}")
+        for tap in self.taps:
+            tap.remove()
+
+
+def end(process):
+    """Ends a process as an operator would; what a killed one left behind is removed."""
+    if process.alive():
+        process.process.terminate()
+        try:
+            process.wait(10)
+        except Exception:
+            process.kill()
+            raise
+    process.kill()
+    if process.process.returncode < 0:
+        process.qmp_path.unlink(missing_ok=True)
+
+
+def prepare(process, backend_transfer=True):
+    process.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+    process.qmp.command("migrate-set-parameters", backend_transfer=backend_transfer)
+
+
+def migration(process):
+    return process.qmp.command("query-migrate")
+
+
+def settled(process, timeout=20.0):
+    """query-migrate's answer once no hand-over is going on there."""
+    return eventually(
+        lambda: (info := migration(process)).get("status") in ("completed", "failed", "cancelled") and info,
+        timeout, f"the end of the hand-over of {process.name}")
+
+
+def give(source, uri, timeout=20.0):
+    """Asks `source` to hand over to `uri`; returns query-migrate's answer at the end."""
+    source.qmp.command("migrate", uri=uri)
+    return settled(source, timeout)
+
+
+def hand_over(source, destination, timeout=20.0):
+    """A whole hand-over of which success is expected; destination() has prepared the destination."""
+    prepare(source)
+    uri = f"unix:{destination.directory}/{destination.name}.mig"
+    destination.qmp.command("migrate-incoming", uri=uri)
+    info = give(source, uri, timeout)
+    assert info["status"] == "completed", info
+    assert settled(destination)["status"] == "completed"
+    return info
+
+
+def processes_of_this_run():
+    """The ids of all processes that this test run started, wherever they have gone since."""
+    found = set()
+    marker = f"PAGURUS_FUNCTIONAL_TEST={os.getpid()}".encode()
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if marker in (entry / "environ").read_bytes().split(b"\0"):
+                found.add(int(entry.name))
+        except OSError:
+            pass
+    return found
