@@ -67,7 +67,7 @@ class ProbeControl:
 
     @staticmethod
     def _attempt(sock, command, timeout):
-        token = uuid.uuid4().hex[:8]
+        token = "t" + uuid.uuid4().hex[:7]  # never a number: parse_reply() would change its type
         deadline = time.monotonic() + timeout
         try:
             sock.send(f"{command} {token}\n".encode())
