@@ -11,7 +11,7 @@ import pytest
 
 from guest import MAC
 from qmp import Qmp, QmpError
-from vmm import PAGURUS, eventually
+from vmm import PAGURUS, ended, eventually
 
 pytestmark = pytest.mark.probe
 
@@ -305,7 +305,7 @@ def test_daemonize_returns_when_the_machine_is_up(guest):
     assert os.getsid(pid) == pid
     guest.wait_until_ready()
     qmp.command("quit")
-    eventually(lambda: not os.path.exists(f"/proc/{pid}"), 10.0, "the end of the daemon")
+    eventually(lambda: ended(pid), 10.0, "the end of the daemon")
     assert not pidfile.exists()
     qmp.close()
 

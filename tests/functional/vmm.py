@@ -100,6 +100,15 @@ def private_kib(pid):
     return total
 
 
+def ended(pid):
+    """The process is gone, or only waits for its parent to notice (which not every init does)."""
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
 def eventually(condition, timeout=10.0, what="the condition"):
     """Waits until condition() is true and returns its value."""
     deadline = time.monotonic() + timeout
