@@ -81,6 +81,7 @@ class Vcpu {
   Result<void> write_system_registers(const SystemRegisters& registers);
   Result<void> save_tsc(VcpuState& state) const;
   Result<void> load_tsc(const VcpuState& state);
+  Result<void> renew_tsc_offset();
 
   Vm& vm_;
   Topology topology_;

@@ -263,7 +263,20 @@ Result<void> Vcpu::load(const VcpuState& state) {
 }
 
 Result<void> Vcpu::reset() {
+  TRY(renew_tsc_offset());
   return load_parts(pristine_, LoadScope::kReset);
+}
+
+// After a triple fault on AMD, KVM begins with an empty control block, in which the TSC's offset is
+// 0: the guest's TSC jumps away from what KVM believes it to be, and every timer of the local APIC
+// comes late by that much.  Setting the offset anew, even to what it is, puts it there again.
+Result<void> Vcpu::renew_tsc_offset() {
+  if (!has_tsc_offset_) return {};
+  uint64_t offset = 0;
+  auto attribute = tsc_offset_attribute(&offset);
+  TRY_KVM(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute);
+  TRY_KVM(fd_.get(), KVM_SET_DEVICE_ATTR, &attribute);
+  return {};
 }
 
 Result<void> Vcpu::load_parts(const VcpuState& state, LoadScope scope) {
