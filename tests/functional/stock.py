@@ -85,6 +85,7 @@ class StockGuest:
         self.vcpus = vcpus
         self.generation = 0
         self.vmms = []
+        self._waiting = []
         self._arguments = [
             "-machine", "pagurus-1.1", "-cpu", "host", "-m", memory, "-smp", vcpus,
             "-kernel", KERNEL, "-initrd", INITRD,
@@ -149,13 +150,21 @@ class StockGuest:
         except GuestSilent:
             return False
 
-    def hand_over(self, *options):
-        """Moves the guest into a new process with `options` besides its own, and ends the old one.
+    def start_destinations(self, count, *options):
+        """Starts the processes of the next hand-overs, so that these take no longer than they must."""
+        for _ in range(count):
+            destination = self._start("-incoming", "defer", *options)
+            prepare(destination)
+            self._waiting.append(destination)
+
+    def hand_over(self):
+        """Moves the guest into the next waiting process, or a new one, and ends the old one.
 
         Returns what query-migrate said at the end.
         """
-        source, destination = self.vmm, self._start("-incoming", "defer", *options)
-        prepare(destination)
+        if not self._waiting:
+            self.start_destinations(1)
+        source, destination = self.vmm, self._waiting.pop(0)
         info = hand_over(source, destination)
         self.vmm = destination
         source.quit()

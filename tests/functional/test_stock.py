@@ -9,13 +9,14 @@ import pytest
 from stock import read_clocks
 from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
 from stock_traffic import EchoedStream, Iperf3, Ping, UdpProbe
-from vmm import eventually, file_descriptors, private_kib, thread_count
+from vmm import file_descriptors, private_kib, thread_count
 
 pytest_plugins = ["stock_repeat"]
 pytestmark = pytest.mark.stock
 
 MANY = 20
-PROBE_RATE = 500
+ROWS = 1500
+PROBE_RATE = 300
 # What the kernel says when a device, a clock or a processor misbehaved.
 COMPLAINTS = re.compile(
     r"soft lockup|hard LOCKUP|hung task|rcu.*stall|clocksource.*(unstable|skew|watchdog:)|Clocksource tsc unstable|"
@@ -25,15 +26,12 @@ COMPLAINTS = re.compile(
 LABS_OWN = re.compile(r"------------\[ cut here.*?XSAVE consistency problem.*?---\[ end trace [0-9a-f]+ \]---", re.DOTALL)
 
 
-def hand_over_while(guest, running, pause_s=0.3, least=2):
-    """Hands over again and again while running(); returns the number of hand-overs that began and ended in that time."""
-    count = 0
-    while running():
+def hand_over_while(guest, running, times=4, interval_s=0.4):
+    """Hands over some times, beginning and ending while running(); the destinations have been started."""
+    for _ in range(times):
+        time.sleep(interval_s)
         guest.hand_over()
-        count += running()
-        time.sleep(pause_s)
-    assert count >= least, f"only {count} hand-overs happened under traffic"
-    return count
+        assert running(), "the traffic ended before the last hand-over"
 
 
 def complaints(log):
@@ -61,6 +59,7 @@ def test_the_console_shell_runs_what_is_typed(stock_guest):
 
 
 def test_hand_over_under_a_ping_flood_loses_nothing(stock_guest):
+    stock_guest.start_destinations(4)
     with Ping(stock_guest.tap.guest, "-f", "-c", "12000") as ping:
         hand_over_while(stock_guest, ping.running)
         assert ping.lost() == 0
@@ -68,18 +67,22 @@ def test_hand_over_under_a_ping_flood_loses_nothing(stock_guest):
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["to_the_guest", "from_the_guest"])
 def test_a_tcp_stream_survives_hand_overs(stock_guest, reverse):
-    with Iperf3(stock_guest.tap.guest, 6, reverse) as iperf3:
+    stock_guest.start_destinations(4)
+    with Iperf3(stock_guest.tap.guest, 8, reverse) as iperf3:
         hand_over_while(stock_guest, iperf3.running)
         assert iperf3.megabits_per_second() > 1
 
 
 def test_datagrams_and_checked_bytes_cross_hand_overs_without_loss(stock_guest):
+    stock_guest.start_destinations(4)
     with UdpProbe(stock_guest.tap.guest, PROBE_RATE, 8) as probe, EchoedStream(stock_guest.tap.guest) as stream:
-        count = hand_over_while(stock_guest, probe.running, least=3)
+        hand_over_while(stock_guest, probe.running)
         report = probe.report()
-        assert stream.finish() > 0
+        verified = stream.finish()
+    assert verified > 0
     assert report["sent"] > PROBE_RATE * 4
-    assert (report["lost"], report["duplicated"]) == (0, 0), f"{count} hand-overs: {report}"
+    print(f"longest gap {report['longest_gap_us'] / 1000:.1f} ms, {verified} bytes of TCP verified")
+    assert (report["lost"], report["duplicated"]) == (0, 0), report
 
 
 def test_the_clocks_go_on_across_a_hand_over(stock_guest):
@@ -114,7 +117,8 @@ def test_uptime_counts_the_time_of_a_hand_over(stock_guest):
 def test_the_console_loses_and_doubles_nothing_across_hand_overs(stock_guest):
     console = stock_guest.console
     begin = len(console.text)
-    console.type("i=0; while [ $i -lt 4000 ]; do echo row $i; i=$((i + 1)); done; echo rows end\n")
+    # Without the terminal's echo of what is typed meanwhile, which would stand in the middle of a row.
+    console.type(f"stty -echo; i=0; while [ $i -lt {ROWS} ]; do echo row $i; i=$((i + 1)); done; stty echo; echo rows end\n")
     console.wait_for("row 50\r", after=begin)
     stock_guest.hand_over()
     stock_guest.hand_over()
@@ -123,8 +127,8 @@ def test_the_console_loses_and_doubles_nothing_across_hand_overs(stock_guest):
     stock_guest.hand_over()
     console.wait_for("and then 42", timeout=60, after=begin)
     rows = [int(number) for number in re.findall(r"row (\d+)\r", console.text[begin:])]
-    assert rows == list(range(4000))
-    assert console.text[begin:].count("rows end\r") == 1
+    assert rows == list(range(ROWS))
+    assert console.text[begin:].count("\nrows end\r") == 1
 
 
 def test_a_paused_guest_stays_paused_and_goes_on_later(stock_guest):
@@ -151,8 +155,9 @@ def test_many_hand_overs_in_a_row_leave_no_trace(stock_guest):
 
     def resources():
         pid = stock_guest.vmm.pid
-        eventually(lambda: stock_guest.answers(), what="an answer of the guest")
-        return file_descriptors(pid), thread_count(pid), private_kib(pid)
+        assert stock_guest.answers()
+        # Names of files have the process's number in them.
+        return [re.sub(r"\d+", "N", name) for name in file_descriptors(pid)], thread_count(pid), private_kib(pid)
 
     stock_guest.hand_over()
     first = resources()

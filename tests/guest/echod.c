@@ -28,6 +28,7 @@ enum {
     kCommandPort = 23,
     kClockPort = 37,
     kBatch = 64,
+    kRounds = 4,
     kDatagramBytes = 65536,
     kBufferBytes = 65536,
     kReceiveQueueBytes = 8 << 20,
@@ -126,7 +127,8 @@ static void tell_time(int fd) {
 }
 
 static void echo_stream(struct endpoint *endpoint) {
-    for (;;) {
+    // A few rounds only: a client that sends without end must not keep the others waiting.
+    for (int round = 0; round < kRounds; round++) {
         if (endpoint->begin == endpoint->end) {
             ssize_t count = read(endpoint->fd, endpoint->buffer, kBufferBytes);
             if (count < 0 && errno == EAGAIN) return await(endpoint, EPOLLIN);
@@ -139,6 +141,7 @@ static void echo_stream(struct endpoint *endpoint) {
         if (count < 0) return drop(endpoint);
         endpoint->begin += count;
     }
+    await(endpoint, endpoint->begin == endpoint->end ? EPOLLIN : EPOLLOUT);
 }
 
 static void start_command(struct endpoint *endpoint) {
