@@ -4,6 +4,8 @@ QEMU's emulation of SVM can deliver a timer interrupt twice, also to a guest tha
 kernel waits for ever for a spin lock which the code it interrupted holds.  The sign: the guest answers nobody, and its
 processors do nothing but run the kernel's slow path of taking a spin lock.  A guest of ours that misses an interrupt
 sleeps instead, and one that works is not always at the same place.  Anything but that sign is a failure, as ever.
+
+PYTEST_DONT_REWRITE: there is no assertion in here, and fixtures import this before pytest does.
 """
 
 import os
