@@ -19,6 +19,8 @@ INITRD = _REPOSITORY / "build/stock-guest.img"
 UDP_PROBE = BUILD / "udp-probe"
 
 _BOOT_TIMEOUT_S = 90
+# Preparing takes long where one emulated processor serves two busy ones of the guest and everybody else.
+_HANDOVER_TIMEOUT_S = 60
 _READY = "PAGURUS-GUEST READY"
 _WORDS = "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off"
 
@@ -165,7 +167,7 @@ class StockGuest:
         if not self._waiting:
             self.start_destinations(1)
         source, destination = self.vmm, self._waiting.pop(0)
-        info = hand_over(source, destination)
+        info = hand_over(source, destination, _HANDOVER_TIMEOUT_S)
         self.vmm = destination
         source.quit()
         return info

@@ -24,7 +24,7 @@ def test_both_processors_are_up_and_work(stock_guest):
 
 def test_both_processors_go_on_after_hand_overs_under_load(stock_guest):
     stock_guest.start_destinations(3)
-    with Ping(stock_guest.tap.guest, "-f", "-c", "3000") as ping, EchoedStream(stock_guest.tap.guest) as stream:
+    with Ping(stock_guest.tap.guest, "-i", "0.005", "-c", "2000") as ping, EchoedStream(stock_guest.tap.guest) as stream:
         for _ in range(3):
             stock_guest.hand_over()
         assert ping.lost() == 0
