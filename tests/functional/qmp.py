@@ -37,6 +37,10 @@ class Qmp:
 
     def execute(self, request, fds=()):
         self.send(request, fds)
+        return self.answer()
+
+    def answer(self):
+        """The result of the command that was sent."""
         while True:
             answer = self._read_object()
             if "event" in answer:

@@ -6,20 +6,37 @@ import time
 
 import pytest
 
-from guest import UdpProbe, hand_over, migration, prepare, settled
+from guest import UdpProbe, migration, prepare, settled
 from qmp import QmpError
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
 
 
+# A hand-over of the probe guest takes a few milliseconds; most moments shall fall into it.
+MOMENTS = (0.002, 0.004, 0.008, 0.060)
+
+
+def some_moment(moments):
+    time.sleep(moments.uniform(0, moments.choice(MOMENTS)))
+
+
 def start_migrating(guest, source):
+    """Sends `migrate` without waiting for its answer, so that what follows happens at any moment of it."""
     destination = guest.destination()
     prepare(source)
     uri = f"unix:{guest.directory}/{destination.name}.mig"
     destination.qmp.command("migrate-incoming", uri=uri)
-    source.qmp.command("migrate", uri=uri)
+    source.qmp.send({"execute": "migrate", "arguments": {"uri": uri}})
     return destination
+
+
+def read_answer(source):
+    """The answer to `migrate`; an error if the destination was gone too early."""
+    try:
+        source.qmp.answer()
+    except QmpError as error:
+        assert "no destination waits there" in error.desc or "peer" in error.desc, error.desc
 
 
 def state_of(process):
@@ -61,9 +78,10 @@ def test_a_destination_killed_at_any_moment_leaves_the_guest_with_one_owner(gues
     source = guest.boot()
     for _ in range(6):
         destination = start_migrating(guest, source)
-        time.sleep(moments.uniform(0, 0.06))
+        some_moment(moments)
         destination.process.kill()
         destination.wait()
+        read_answer(source)
         remove_socket(guest, destination)
         info = settled(source)
         if info["status"] == "completed":
@@ -87,7 +105,7 @@ def test_a_source_killed_at_any_moment_leaves_no_second_guest(guest, seed):
     for _ in range(4):
         source = guest.boot()
         destination = start_migrating(guest, source)
-        time.sleep(moments.uniform(0, 0.06))
+        some_moment(moments)
         source.process.kill()
         source.wait()
         source.qmp_path.unlink(missing_ok=True)
@@ -111,8 +129,10 @@ def test_a_handover_cancelled_at_any_moment_leaves_the_guest_with_one_owner(gues
     source = guest.boot()
     for _ in range(6):
         destination = start_migrating(guest, source)
-        time.sleep(moments.uniform(0, 0.03))
-        source.qmp.command("migrate_cancel")
+        some_moment(moments)
+        source.qmp.send({"execute": "migrate_cancel"})
+        read_answer(source)
+        assert source.qmp.answer() == {}
         info = settled(source)
         assert info["status"] in ("cancelled", "completed"), info
         if info["status"] == "completed":
@@ -129,24 +149,20 @@ def test_a_handover_cancelled_at_any_moment_leaves_the_guest_with_one_owner(gues
     guest.check()
 
 
-def test_a_pause_over_the_limit_is_rolled_back_and_a_second_try_succeeds(guest):
-    """One millisecond is about what a pause takes here; more tries make a roll-back sure enough."""
+def test_a_limit_near_the_length_of_a_pause_never_makes_two_owners(guest):
+    """One millisecond is about what a pause takes: which side wins is chance, that one wins is not."""
     source = guest.boot()
     with UdpProbe(guest.tap.guest, rate=200) as stream:
         for _ in range(5):
             source.qmp.command("migrate-set-parameters", downtime_limit=1)
             destination = start_migrating(guest, source)
+            read_answer(source)
             info = settled(source)
             eventually(lambda: state_of(destination) in ("ended", "running"), 10.0, "an end there")
             assert one_owner(source, destination) is (source if info["status"] == "failed" else destination)
             if info["status"] == "completed":
                 source.quit()
                 source = destination
-        source.qmp.command("migrate-set-parameters", downtime_limit=300)
-        destination = guest.destination()
-        hand_over(source, destination)
-        source.quit()
-        time.sleep(0.3)
     assert guest.ask()["boot_count"] == 1
     assert (stream.report["lost"], stream.report["duplicated"]) == (0, 0), stream.report
 
@@ -156,6 +172,7 @@ def test_a_destination_that_is_halted_in_the_pause_costs_the_limit_and_no_more(g
     destination = start_migrating(guest, source)
     # Stopped at once: wherever that hits it, the source must not wait for ever.
     destination.process.send_signal(signal.SIGSTOP)
+    read_answer(source)
     source.qmp.command("migrate_cancel")
     info = settled(source)
     destination.process.send_signal(signal.SIGCONT)

@@ -8,7 +8,7 @@ import pytest
 
 import peer
 from false_destination import FalseDestination, held_by
-from guest import migration, settled
+from guest import UdpProbe, hand_over, migration, settled
 from peer import Listener, frame
 from vmm import eventually
 
@@ -159,6 +159,26 @@ def test_a_destination_that_answers_garbage_in_the_pause(false):
     false.peer.send(b"\0" * 100)
     expect_failure(false, "no Pagurus hand-over message")
     assert paused_in_between(false)
+
+
+def test_after_a_roll_back_the_second_try_succeeds_and_no_packet_is_lost(guest, listener):
+    source = guest.boot()
+    source.qmp.command("migrate-set-parameters", downtime_limit=1)
+    with UdpProbe(guest.tap.guest, rate=200) as stream:
+        false = FalseDestination(source, listener)
+        false.take_state()
+        expect_failure(false, "did not answer in time")
+        assert paused_in_between(false)
+        assert source.status() == "running"
+        false.peer.close()
+        source.qmp.command("migrate-set-parameters", downtime_limit=300)
+        destination = guest.destination()
+        assert hand_over(source, destination)["status"] == "completed"
+        source.quit()
+        time.sleep(0.3)
+    assert guest.ask()["boot_count"] == 1
+    guest.check()
+    assert (stream.report["lost"], stream.report["duplicated"], stream.report["reordered"]) == (0, 0, 0), stream.report
 
 
 def test_a_destination_that_died_as_owner_has_taken_the_guest(guest, listener):
