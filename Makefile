@@ -22,7 +22,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test unit unit-threads structure functional functional-probe functional-stock kernels install clean
+.PHONY: all packages build demo test unit unit-threads structure functional functional-probe functional-sanitized functional-stock kernels install clean
 
 all: build
 
@@ -57,11 +57,15 @@ unit-threads: packages
 	@ninja -C $(THREADS) -j$(JOBS) --quiet $(THREAD_TESTS)
 	@set -e; for test in $(THREAD_TESTS); do $(THREADS)/src/$$test --gtest_brief=1; done
 
-functional: functional-probe functional-stock
+functional: functional-probe functional-sanitized functional-stock
 
 # The probe guest runs on any KVM, also one that emulates.
 functional-probe: build
 	@tests/functional/run probe
+
+# The same against ASan and UBSan: what a hostile peer or client reaches.
+functional-sanitized: unit
+	@PAGURUS_BUILD=$(abspath $(SANITIZED)) tests/functional/run probe
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels
