@@ -1,7 +1,9 @@
 #include "event/loop.h"
 
+#include <sys/timerfd.h>
 #include <systemd/sd-event.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace pagurus::event {
@@ -17,10 +19,10 @@ class Watch::Impl {
   }
 
   static int on_io(sd_event_source*, int, uint32_t events, void* self) { return call(self, events); }
-  static int on_time(sd_event_source*, uint64_t, void* self) { return call(self, 0); }
   static int on_signal(sd_event_source*, const signalfd_siginfo*, void* self) { return call(self, 0); }
 
   sd_event_source* source = nullptr;
+  UniqueFd timer;  // of after()
 
  private:
   static int call(void* self, uint32_t events) {
@@ -71,11 +73,25 @@ Result<Watch> Loop::watch_fd(int fd, uint32_t events, std::function<void(uint32_
   return Watch(std::move(impl));
 }
 
+// A descriptor of its own, closed with the Watch: sd-event's timers share one that it would keep, and
+// a process that came by a hand-over is to hold what a first one holds.
 Result<Watch> Loop::after(uint64_t delay_us, std::function<void()> callback) {
-  auto impl = std::make_unique<Watch::Impl>([run = std::move(callback)](uint32_t) { run(); });
-  int error = sd_event_add_time_relative(loop_, &impl->source, CLOCK_MONOTONIC, delay_us, 1,
-                                         &Watch::Impl::on_time, impl.get());
-  if (error < 0) return fail_errno(-error, "cannot set a timer");
+  UniqueFd timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer) return fail_errno(errno, "cannot create a timer");
+  // All zeroes would disarm it.
+  delay_us = std::max<uint64_t>(delay_us, 1);
+  itimerspec when{};
+  when.it_value.tv_sec = static_cast<time_t>(delay_us / 1'000'000);
+  when.it_value.tv_nsec = static_cast<long>(delay_us % 1'000'000 * 1000);
+  if (::timerfd_settime(timer.get(), 0, &when, nullptr) != 0) return fail_errno(errno, "cannot set a timer");
+  int fd = timer.get();
+  auto impl = std::make_unique<Watch::Impl>([fd, run = std::move(callback)](uint32_t) {
+    drain_eventfd(fd);  // A timerfd is read like an eventfd: the count of expirations.
+    run();
+  });
+  impl->timer = std::move(timer);
+  int error = sd_event_add_io(loop_, &impl->source, fd, EPOLLIN, &Watch::Impl::on_io, impl.get());
+  if (error < 0) return fail_errno(-error, "cannot watch a timer");
   return Watch(std::move(impl));
 }
 

@@ -9,6 +9,12 @@ namespace pagurus::migration {
 namespace {
 
 constexpr int64_t kSendTimeoutNs = 5'000'000'000;
+// A source sends HELLO as soon as it is connected, PREPARE when it is welcome, and STATE when we are
+// ready; these are for one that hangs.  The first is shorter than a source's patience with us, so
+// that the next in the queue is still there.
+constexpr uint64_t kHelloTimeoutUs = 2'000'000;
+constexpr uint64_t kPrepareTimeoutUs = 30'000'000;
+constexpr uint64_t kStateTimeoutUs = 60'000'000;
 
 }  // namespace
 
@@ -46,8 +52,15 @@ Result<void> Destination::accept(UniqueFd socket) {
       TRY(environment_.loop.watch_fd(channel_->peer_pidfd(), EPOLLIN, [self](uint32_t) { self->on_peer_death(); }));
   // One source at a time; others wait in the backlog.
   listen_watch_ = event::Watch();
-  step_ = Step::kHello;
   timeline_ = Timeline(monotonic_ns());
+  return await(Step::kHello, kHelloTimeoutUs, "HELLO");
+}
+
+Result<void> Destination::await(Step step, uint64_t timeout_us, const char* what) {
+  step_ = step;
+  Destination* self = this;
+  timeout_ = TRY(environment_.loop.after(
+      timeout_us, [self, what] { self->end(Error(fmt::format("the source did not send {} in time", what))); }));
   return {};
 }
 
@@ -57,8 +70,16 @@ void Destination::on_readable() {
     int64_t received_ns = monotonic_ns();
     if (!message) return end(message.error());
     if (!*message) return;
-    if (auto result = handle(std::move(**message), received_ns); !result) end(result.error());
+    if (auto result = handle(std::move(**message), received_ns); !result) end(explain(std::move(result.error())));
   }
+}
+
+// A source that gave up has said why before it hung up on us.
+Error Destination::explain(Error error) {
+  auto last = channel_->try_receive();
+  if (!last || !*last || (*last)->type != MessageType::kRefused) return error;
+  auto refused = std::move(**last).as<Refused>();
+  return refused ? Error(fmt::format("the source ended the hand-over: {}", refused->reason)) : error;
 }
 
 void Destination::on_peer_death() {
@@ -93,7 +114,7 @@ Result<void> Destination::on_hello(const Hello& hello) {
     transfer_.insert(extra.name);
   }
   environment_.on_status(Status::kActive, "");
-  step_ = Step::kWelcomed;
+  TRY(await(Step::kWelcomed, kPrepareTimeoutUs, "PREPARE"));
   Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}};
   return channel_->send(MessageType::kWelcome, welcome, monotonic_ns() + kSendTimeoutNs);
 }
@@ -101,7 +122,7 @@ Result<void> Destination::on_hello(const Hello& hello) {
 Result<void> Destination::on_prepare(Prepare prepare) {
   int64_t begin_ns = monotonic_ns();
   // From here on this process holds a part of the guest: a failure ends it.
-  step_ = Step::kReady;
+  TRY(await(Step::kReady, kStateTimeoutUs, "STATE"));
   ownership_.emplace(TRY(Ownership::adopt(prepare.ownership.take())));
   TRY(environment_.machine.attach_ram(prepare.ram.take()));
   TRY(environment_.machine.open_untransferred(transfer_));
@@ -160,6 +181,7 @@ void Destination::enter(const State& state, Running times) {
   step_ = Step::kEnded;
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
+  timeout_ = event::Watch();
   listener_.reset();
   channel_->close();
   ownership_.reset();
@@ -174,6 +196,7 @@ void Destination::end(const Error& why) {
   (void)channel_->send(MessageType::kRefused, Refused{why.message()}, monotonic_ns() + 10'000'000);
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
+  timeout_ = event::Watch();
   bool untouched = step_ != Step::kReady;
   step_ = Step::kEnded;
   channel_->close();

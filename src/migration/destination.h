@@ -4,6 +4,8 @@
 //       ▲                    │                 │                    │
 //       └─ refused, closed ──┴─────────────────┘                    └──▶ lost
 //
+// A source that stays silent is given up after a time, so that it cannot keep others out.
+//
 // Until PREPARE nothing of this process has changed, so it goes back to listening after a refusal.
 // Once it holds the guest's RAM, a failure makes it useless ("lost"): the source goes on and this
 // process ends.
@@ -53,6 +55,7 @@ class Destination {
   Result<void> listen();
   void on_connection();
   Result<void> accept(UniqueFd socket);
+  Result<void> await(Step step, uint64_t timeout_us, const char* what);
   void on_readable();
   void on_peer_death();
   Result<void> handle(Message message, int64_t received_ns);
@@ -61,6 +64,7 @@ class Destination {
   Result<void> on_state(State state, int64_t received_ns);
   Result<void> load(std::vector<SectionData> sections);
   void enter(const State& state, Running times);
+  Error explain(Error error);
   void end(const Error& why);
 
   Environment environment_;
@@ -73,6 +77,7 @@ class Destination {
   event::Watch listen_watch_;
   event::Watch socket_watch_;
   event::Watch death_watch_;
+  event::Watch timeout_;
   int64_t downtime_ns_ = 0;
 };
 

@@ -140,6 +140,20 @@ def test_after_all_that_the_real_source_is_taken(guest, shared_recording):
     assert guest.ask()["boot_count"] == 1
 
 
+def test_a_source_that_stays_silent_does_not_keep_others_out(guest):
+    source = guest.boot()
+    destination = guest.destination()
+    path = guest.directory / "mig"
+    destination.qmp.command("migrate-incoming", uri=f"unix:{path}")
+    silent = Peer.connect(path)
+    prepare(source)
+    assert give(source, f"unix:{path}")["status"] == "completed"
+    assert "HELLO in time" in silent.receive().reason()
+    silent.close()
+    source.quit()
+    assert guest.ask()["boot_count"] == 1
+
+
 def send_prepare(guest, recording, ram, ownership, body=None):
     """A destination that gets these descriptors as RAM and ownership word; returns it and the channel."""
     destination = guest.destination()
