@@ -4,6 +4,7 @@
 #   make demo       boot a stock Debian guest and replace the VMM under it three times
 #   make test       every test: unit (sanitizers), functional on this KVM, functional with a stock guest
 #   make unit       the unit tests alone
+#   make fuzz       every fuzzer for FUZZ_SECONDS
 #   make functional the functional tests alone
 #   make install    PREFIX=/usr/local by default
 #   make clean
@@ -22,7 +23,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test unit unit-threads structure functional functional-probe functional-sanitized functional-stock kernels install clean
+.PHONY: all packages build demo test unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock kernels install clean
 
 all: build
 
@@ -56,6 +57,10 @@ unit-threads: packages
 	@cmake -S . -B $(THREADS) $(CMAKE_FLAGS) -DPAGURUS_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug >$(THREADS).log 2>&1 || { cat $(THREADS).log; exit 1; }
 	@ninja -C $(THREADS) -j$(JOBS) --quiet $(THREAD_TESTS)
 	@set -e; for test in $(THREAD_TESTS); do $(THREADS)/src/$$test --gtest_brief=1; done
+
+FUZZ_SECONDS ?= 60
+fuzz: unit
+	@set -e; for fuzzer in $(SANITIZED)/fuzz/fuzz_*; do [ -x $$fuzzer ] && echo $$fuzzer && $$fuzzer --seconds $(FUZZ_SECONDS); done
 
 functional: functional-probe functional-sanitized functional-stock
 
