@@ -57,9 +57,12 @@ std::vector<Bytes> seeds() {
               .extras = {"qmp-listener /run/a.qmp"}};
   State state{.run = true, .stop_asked_ns = 1, .sections = {}};
   state.sections.push_back({.name = "vm", .version = 1, .bytes = {1, 2, 3}, .fds = {}});
-  return {frame(MessageType::kHello, hello), frame(MessageType::kWelcome, Welcome{"1.1.0", {"netdev n0"}}),
-          frame(MessageType::kReady, Ready{7}), frame(MessageType::kState, state),
-          frame(MessageType::kRunning, Running{1, 2, 3, 4}), frame(MessageType::kRefused, Refused{"because"})};
+  return {frame(MessageType::kHello, hello),
+          frame(MessageType::kWelcome, Welcome{"1.1.0", {"netdev n0"}}),
+          frame(MessageType::kReady, Ready{7}),
+          frame(MessageType::kState, state),
+          frame(MessageType::kRunning, Running{1, 2, 3, 4}),
+          frame(MessageType::kRefused, Refused{"because"})};
 }
 
 }  // namespace pagurus::fuzz

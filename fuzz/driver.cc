@@ -62,9 +62,7 @@ Bytes mutate(std::mt19937_64& random, const std::vector<Bytes>& seeds) {
       case 2:  // a number in the middle of something
         for (size_t i = 0; i < 4 && at + i < input.size(); ++i) input[at + i] = static_cast<uint8_t>(random());
         break;
-      case 3:
-        input.resize(at);
-        break;
+      case 3: input.resize(at); break;
       case 4:
         input.insert(input.begin() + static_cast<ptrdiff_t>(at), below(16), static_cast<uint8_t>(random()));
         break;

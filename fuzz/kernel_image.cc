@@ -15,14 +15,14 @@ Bytes small_bzimage() {
   store_le<uint16_t>(&file[0x200], 0x66eb);
   store_le<uint32_t>(&file[0x202], 0x53726448);  // "HdrS"
   store_le<uint16_t>(&file[0x206], 0x020f);
-  file[0x211] = 1;                                  // loaded high
-  store_le<uint32_t>(&file[0x22c], 0x7fffffff);     // initrd_addr_max
-  store_le<uint32_t>(&file[0x230], 0x200000);       // kernel_alignment
-  file[0x234] = 1;                                  // relocatable
-  store_le<uint16_t>(&file[0x236], 0x7f);           // xloadflags, 64-bit entry among them
-  store_le<uint32_t>(&file[0x238], 2047);           // cmdline_size
-  store_le<uint64_t>(&file[0x258], 0x1000000);      // pref_address
-  store_le<uint32_t>(&file[0x260], 0x100000);       // init_size
+  file[0x211] = 1;                               // loaded high
+  store_le<uint32_t>(&file[0x22c], 0x7fffffff);  // initrd_addr_max
+  store_le<uint32_t>(&file[0x230], 0x200000);    // kernel_alignment
+  file[0x234] = 1;                               // relocatable
+  store_le<uint16_t>(&file[0x236], 0x7f);        // xloadflags, 64-bit entry among them
+  store_le<uint32_t>(&file[0x238], 2047);        // cmdline_size
+  store_le<uint64_t>(&file[0x258], 0x1000000);   // pref_address
+  store_le<uint32_t>(&file[0x260], 0x100000);    // init_size
   return file;
 }
 

@@ -1,8 +1,8 @@
 // A command line that is anything: options in key=value form, and what devices make of them.
+#include "qapi/options.h"
 #include "device/virtio_net/config.h"
 #include "fuzz/target.h"
 #include "net/tap.h"
-#include "qapi/options.h"
 
 namespace pagurus::fuzz {
 

@@ -43,10 +43,9 @@ constexpr std::array<Kind, sizeof...(States)> kinds_of() {
   return {Kind{&decode<States>, &encode<States>}...};
 }
 
-constexpr auto kKinds =
-    kinds_of<kvm::VcpuStates, kvm::VcpuState, kvm::VmState, pci::PciBusState, pci::PciFunctionState, device::UartState,
-             device::PowerState, virtio::TransportState, device::VirtioNetState, chardev::StreamState,
-             chardev::SocketState>();
+constexpr auto kKinds = kinds_of<kvm::VcpuStates, kvm::VcpuState, kvm::VmState, pci::PciBusState, pci::PciFunctionState,
+                                 device::UartState, device::PowerState, virtio::TransportState, device::VirtioNetState,
+                                 chardev::StreamState, chardev::SocketState>();
 
 }  // namespace
 

@@ -18,11 +18,21 @@ std::string error_of(const Words& words) {
 }
 
 TEST(CommandLine, fills_the_machine_configuration) {
-  auto result = parse_command_line(
-      {"-machine", "pagurus-1.0,accel=kvm", "-cpu", "host", "-smp", "cpus=4", "-m", "1G", "--kernel", "/k", "-initrd",
-       "/i", "-append", "console=ttyS0", "-netdev", "tap,id=n0,ifname=t", "-device", "virtio-net-pci,netdev=n0",
-       "-serial", "stdio", "-name", "guest=g", "-uuid", "0123ABCD-0000-0000-0000-00000000000f", "-no-reboot", "-S",
-       "-nographic", "-nodefaults", "-display", "none"});
+  auto result = parse_command_line({"-machine",   "pagurus-1.0,accel=kvm",
+                                    "-cpu",       "host",
+                                    "-smp",       "cpus=4",
+                                    "-m",         "1G",
+                                    "--kernel",   "/k",
+                                    "-initrd",    "/i",
+                                    "-append",    "console=ttyS0",
+                                    "-netdev",    "tap,id=n0,ifname=t",
+                                    "-device",    "virtio-net-pci,netdev=n0",
+                                    "-serial",    "stdio",
+                                    "-name",      "guest=g",
+                                    "-uuid",      "0123ABCD-0000-0000-0000-00000000000f",
+                                    "-no-reboot", "-S",
+                                    "-nographic", "-nodefaults",
+                                    "-display",   "none"});
   ASSERT_TRUE(result.has_value()) << result.error().message();
   const machine::Config& config = result->config;
   EXPECT_EQ(config.machine_type, "pagurus-1.0");
@@ -43,16 +53,17 @@ TEST(CommandLine, fills_the_machine_configuration) {
 }
 
 TEST(CommandLine, huge_pages_are_a_memory_backend) {
-  auto result = parse_command_line(with_kernel({"-m", "256", "-object",
-                                                "memory-backend-memfd,id=r,size=256M,hugetlb=on,hugetlbsize=2M,share=on",
-                                                "-machine", "pagurus-1.1,memory-backend=r"}));
+  auto result = parse_command_line(
+      with_kernel({"-m", "256", "-object", "memory-backend-memfd,id=r,size=256M,hugetlb=on,hugetlbsize=2M,share=on",
+                   "-machine", "pagurus-1.1,memory-backend=r"}));
   ASSERT_TRUE(result.has_value()) << result.error().message();
   EXPECT_EQ(result->config.ram_pages, memory::Pages::kHuge2M);
 }
 
 TEST(CommandLine, control_endpoints_come_from_qmp_and_mon) {
-  auto result = parse_command_line(with_kernel({"-qmp", "unix:/run/q,server=on,wait=off", "-chardev",
-                                                "socket,id=c,fd=7", "-mon", "chardev=c,mode=control", "-qmp", "stdio"}));
+  auto result =
+      parse_command_line(with_kernel({"-qmp", "unix:/run/q,server=on,wait=off", "-chardev", "socket,id=c,fd=7", "-mon",
+                                      "chardev=c,mode=control", "-qmp", "stdio"}));
   ASSERT_TRUE(result.has_value()) << result.error().message();
   using Kind = monitor::Endpoint::Kind;
   ASSERT_EQ(result->endpoints.size(), 3u);
@@ -80,16 +91,20 @@ TEST(CommandLine, refusals_are_sentences) {
       {{}, "there is nothing to boot: -kernel is missing"},
       {{"-append", "x"}, "-append needs -kernel"},
       {with_kernel({"-machine", "q35"}), "-machine: machine type 'q35' is not known ('-machine help' lists them)"},
-      {with_kernel({"-machine", "pagurus-1.1,accel=tcg"}), "-machine: accelerator 'tcg' is not supported; 'kvm' is the only one"},
+      {with_kernel({"-machine", "pagurus-1.1,accel=tcg"}),
+       "-machine: accelerator 'tcg' is not supported; 'kvm' is the only one"},
       {with_kernel({"-machine", "pagurus-1.1,foo=1"}), "-machine: unknown option 'foo'"},
       {with_kernel({"-machine", "pagurus-1.1,memory-backend=r"}),
        "-machine: there is no memory backend 'r' (create it with -object)"},
-      {with_kernel({"-cpu", "qemu64"}), "-cpu: CPU model 'qemu64' is not supported; 'host', without features, is the only one"},
+      {with_kernel({"-cpu", "qemu64"}),
+       "-cpu: CPU model 'qemu64' is not supported; 'host', without features, is the only one"},
       {with_kernel({"-smp", "9"}), "-smp: option 'cpus' is a number from 1 to 8, not '9'"},
       {with_kernel({"-smp", "0"}), "-smp: option 'cpus' is a number from 1 to 8, not '0'"},
       {with_kernel({"-smp", "2,cores=2"}), "-smp: unknown option 'cores'"},
-      {with_kernel({"-m", "63"}), "-m: 66060288 bytes of RAM are not supported; give a multiple of 2 MiB from 64 MiB to 1024 GiB"},
-      {with_kernel({"-m", "1x"}), "-m: option 'size': '1x' is not a size; write a whole number, with k, M, G or T after it"},
+      {with_kernel({"-m", "63"}),
+       "-m: 66060288 bytes of RAM are not supported; give a multiple of 2 MiB from 64 MiB to 1024 GiB"},
+      {with_kernel({"-m", "1x"}),
+       "-m: option 'size': '1x' is not a size; write a whole number, with k, M, G or T after it"},
       {with_kernel({"-object", "memory-backend-ram,id=r"}),
        "-object: type 'memory-backend-ram' is not supported; 'memory-backend-memfd' is the only one"},
       {with_kernel({"-object", "memory-backend-memfd,id=r,size=1G,share=off"}),
@@ -98,7 +113,8 @@ TEST(CommandLine, refusals_are_sentences) {
        "-object: 'r' is used by nothing (name it with -machine memory-backend=r)"},
       {with_kernel({"-object", "memory-backend-memfd,id=r,size=64M", "-machine", "pagurus-1.1,memory-backend=r"}),
        "-object: 'r' has 64 MiB, but the machine has 128 MiB of RAM (-m)"},
-      {with_kernel({"-qmp", "tcp:localhost:4444"}), "-qmp: 'tcp:localhost:4444' is not supported; write unix:PATH,server=on,wait=off or stdio"},
+      {with_kernel({"-qmp", "tcp:localhost:4444"}),
+       "-qmp: 'tcp:localhost:4444' is not supported; write unix:PATH,server=on,wait=off or stdio"},
       {with_kernel({"-qmp", "unix:/q"}), "-qmp: a QMP socket is a server: add server=on"},
       {with_kernel({"-qmp", "unix:/q,server=on"}), "-qmp: waiting for a client is not supported: add wait=off"},
       {with_kernel({"-qmp", "unix:/q,server=on,wait=off,tls=1"}), "-qmp: unknown option 'tls'"},
@@ -113,10 +129,12 @@ TEST(CommandLine, refusals_are_sentences) {
       {with_kernel({"-incoming", "tcp:0:4444"}),
        "-incoming: 'tcp:0:4444' is not supported: a hand-over goes over a UNIX domain socket; write unix:PATH, or "
        "defer and use migrate-incoming"},
-      {with_kernel({"-display", "gtk"}), "-display: 'gtk' is not supported: the machine has no display; 'none' says so"},
+      {with_kernel({"-display", "gtk"}),
+       "-display: 'gtk' is not supported: the machine has no display; 'none' says so"},
       {with_kernel({"-uuid", "1"}), "-uuid: '1' is no UUID; write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"},
       {with_kernel({"-msg", "timestamp=maybe"}), "-msg: option 'timestamp' is 'on' or 'off', not 'maybe'"},
-      {with_kernel({"-device", "virtio-gpu-pci,help"}), "-device: 'virtio-gpu-pci' is no device ('-device help' lists them)"},
+      {with_kernel({"-device", "virtio-gpu-pci,help"}),
+       "-device: 'virtio-gpu-pci' is no device ('-device help' lists them)"},
   };
   for (const auto& [words, sentence] : kCases) EXPECT_EQ(error_of(words), sentence);
 }
@@ -130,9 +148,10 @@ TEST(CommandLine, help_lists_every_option_on_a_line_of_its_own) {
 }
 
 TEST(CommandLine, what_only_prints_needs_nothing_else) {
-  for (const Words& words : {Words{"-help"}, Words{"--help"}, Words{"-h"}, Words{"-version"}, Words{"-machine", "help"},
-                             Words{"-cpu", "help"}, Words{"-netdev", "help"}, Words{"-chardev", "help"},
-                             Words{"-device", "help"}, Words{"-device", "virtio-net-pci,help"}, Words{"-dump-vmstate"}}) {
+  for (const Words& words :
+       {Words{"-help"}, Words{"--help"}, Words{"-h"}, Words{"-version"}, Words{"-machine", "help"},
+        Words{"-cpu", "help"}, Words{"-netdev", "help"}, Words{"-chardev", "help"}, Words{"-device", "help"},
+        Words{"-device", "virtio-net-pci,help"}, Words{"-dump-vmstate"}}) {
     auto result = parse_command_line(words);
     ASSERT_TRUE(result.has_value()) << words[0] << ": " << result.error().message();
     EXPECT_FALSE(result->print.empty()) << words[0];

@@ -31,7 +31,8 @@ Result<void> add_device(Draft& draft, const std::string& value) {
     std::string driver = value.substr(0, value.size() - 5);
     draft.invocation.print = machine::device_help(driver);
     // For a driver it does not know, device_help() lists those it does.
-    if (draft.invocation.print == machine::device_help("")) return fail("-device: '{}' is no device ('-device help' lists them)", driver);
+    if (draft.invocation.print == machine::device_help(""))
+      return fail("-device: '{}' is no device ('-device help' lists them)", driver);
     return {};
   }
   draft.invocation.config.devices.push_back(TRY(qapi::Options::parse(value, "driver", "-device")));
@@ -43,8 +44,7 @@ Result<void> add_chardev(Draft& draft, const std::string& value) {
     draft.invocation.print = chardev::chardev_help();
     return {};
   }
-  draft.invocation.config.chardevs.push_back(
-      TRY(qapi::Options::parse(value, chardev::kImpliedKey, "-chardev")));
+  draft.invocation.config.chardevs.push_back(TRY(qapi::Options::parse(value, chardev::kImpliedKey, "-chardev")));
   return {};
 }
 
@@ -141,8 +141,10 @@ Result<void> set_incoming(Draft& draft, const std::string& value) {
   draft.invocation.config.incoming = true;
   if (value == "defer") return {};
   if (!value.starts_with("unix:") || value.size() == 5) {
-    return fail("-incoming: '{}' is not supported: a hand-over goes over a UNIX domain socket; "
-                "write unix:PATH, or defer and use migrate-incoming", value);
+    return fail(
+        "-incoming: '{}' is not supported: a hand-over goes over a UNIX domain socket; "
+        "write unix:PATH, or defer and use migrate-incoming",
+        value);
   }
   draft.invocation.incoming_uri = value;
   return {};
@@ -153,15 +155,15 @@ Result<void> set_incoming(Draft& draft, const std::string& value) {
 std::vector<Option> device_options() {
   return {
       {"netdev", "TYPE,id=ID[,key=value...]", "network back end ('help' lists them)", Count::kMany, add_netdev},
-      {"device", "DRIVER[,key=value...]", "device ('help' lists them; 'DRIVER,help' its properties)",
-       Count::kMany, add_device},
+      {"device", "DRIVER[,key=value...]", "device ('help' lists them; 'DRIVER,help' its properties)", Count::kMany,
+       add_device},
       {"chardev", "TYPE,id=ID[,key=value...]", "character back end ('help' lists them)", Count::kMany, add_chardev},
       {"serial", "WHERE", "serial port: stdio, null, none, file:PATH, unix:PATH,server=on,wait=off, chardev:ID",
        Count::kOnce, set_serial},
       {"qmp", "WHERE", "control protocol: unix:PATH,server=on,wait=off or stdio", Count::kMany, add_qmp},
       {"mon", "chardev=ID,mode=control", "control protocol on a character back end", Count::kMany, add_mon},
-      {"incoming", "unix:PATH|defer", "wait for a running guest, there or where migrate-incoming says",
-       Count::kOnce, set_incoming},
+      {"incoming", "unix:PATH|defer", "wait for a running guest, there or where migrate-incoming says", Count::kOnce,
+       set_incoming},
   };
 }
 

@@ -118,8 +118,8 @@ std::vector<Option> machine_options() {
       {"smp", "[cpus=]N", "number of virtual CPUs, 1 to 8 (default 1)", Count::kOnce, set_smp},
       {"m", "[size=]SIZE", "RAM in MiB, or with a suffix as in 2G (default 128M)", Count::kOnce, set_memory},
       {"object", "memory-backend-memfd,id=ID,...",
-       "RAM's pages: size=SIZE, hugetlb=on, hugetlbsize=2M, share=on; see -machine memory-backend=",
-       Count::kMany, add_object},
+       "RAM's pages: size=SIZE, hugetlb=on, hugetlbsize=2M, share=on; see -machine memory-backend=", Count::kMany,
+       add_object},
       {"kernel", "FILE", "bzImage, or an ELF image with a PVH entry", Count::kOnce,
        [](Draft& draft, const std::string& value) -> Result<void> {
          draft.invocation.config.kernel = value;
@@ -159,12 +159,11 @@ Result<void> finish_machine(Draft& draft) {
   }
   for (const Draft::MemoryObject& object : draft.memory_objects) {
     if (object.id != draft.memory_backend) {
-      return fail("-object: '{}' is used by nothing (name it with -machine memory-backend={})",
-                  object.id, object.id);
+      return fail("-object: '{}' is used by nothing (name it with -machine memory-backend={})", object.id, object.id);
     }
     if (object.size != config.ram_size) {
-      return fail("-object: '{}' has {} MiB, but the machine has {} MiB of RAM (-m)", object.id,
-                  object.size / kMiB, config.ram_size / kMiB);
+      return fail("-object: '{}' has {} MiB, but the machine has {} MiB of RAM (-m)", object.id, object.size / kMiB,
+                  config.ram_size / kMiB);
     }
     config.ram_pages = object.pages;
   }
@@ -172,8 +171,7 @@ Result<void> finish_machine(Draft& draft) {
   if (!draft.memory_backend.empty() && draft.memory_objects.empty()) {
     return fail("-machine: there is no memory backend '{}' (create it with -object)", draft.memory_backend);
   }
-  if (config.ram_size < memory::kMinRam || config.ram_size > memory::kMaxRam ||
-      config.ram_size % (2 * kMiB) != 0) {
+  if (config.ram_size < memory::kMinRam || config.ram_size > memory::kMaxRam || config.ram_size % (2 * kMiB) != 0) {
     return fail("-m: {} bytes of RAM are not supported; give a multiple of 2 MiB from {} MiB to {} GiB",
                 config.ram_size, memory::kMinRam / kMiB, memory::kMaxRam / memory::kGiB);
   }

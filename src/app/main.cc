@@ -10,8 +10,7 @@ int main(int argc, char** argv) {
     std::fputs(invocation->print.c_str(), stdout);
     return 0;
   }
-  auto code = invocation ? pagurus::app::run(*invocation, process)
-                         : std::unexpected(std::move(invocation.error()));
+  auto code = invocation ? pagurus::app::run(*invocation, process) : std::unexpected(std::move(invocation.error()));
   if (code) return *code;
   std::fprintf(stderr, "pagurus: %s\n", code.error().message().c_str());
   return 1;

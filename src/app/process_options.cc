@@ -59,8 +59,7 @@ std::vector<Option> process_options() {
        accept_as_is},
       {"display", "none", "no display: true of every Pagurus machine, so this changes nothing", Count::kOnce,
        set_display},
-      {"nodefaults", "", "no default devices: Pagurus adds none, so this changes nothing", Count::kOnce,
-       accept_as_is},
+      {"nodefaults", "", "no default devices: Pagurus adds none, so this changes nothing", Count::kOnce, accept_as_is},
       {"dump-vmstate", "", "print the machine type's state declarations as JSON and exit", Count::kOnce,
        [](Draft& draft, const std::string&) -> Result<void> {
          draft.dump_vmstate = true;

@@ -35,8 +35,7 @@ Result<std::vector<event::Watch>> watch_signals(event::Loop& loop, machine::Mach
   return watches;
 }
 
-Result<void> start_guest(const Invocation& invocation, machine::Machine& machine,
-                         migration::Migration& migration) {
+Result<void> start_guest(const Invocation& invocation, machine::Machine& machine, migration::Migration& migration) {
   if (invocation.config.incoming) {
     migration.set_stay_paused(invocation.start_paused);
     if (!invocation.incoming_uri) return {};
@@ -58,13 +57,12 @@ Result<int> run(const Invocation& invocation, const monitor::ProcessInfo& proces
   auto loop = TRY(event::Loop::create());
   NamedFds named_fds;
   auto machine = TRY(machine::Machine::create(
-      invocation.config,
-      {.loop = *loop, .named_fds = named_fds, .on_exit = [&](int code) { loop->exit(code); }}));
-  auto migration = migration::Migration::create(
-      {.loop = *loop, .machine = *machine, .on_incoming_lost = [&](const Error& error) {
-         log_error("the guest did not come in: {}", error.message());
-         loop->exit(1);
-       }});
+      invocation.config, {.loop = *loop, .named_fds = named_fds, .on_exit = [&](int code) { loop->exit(code); }}));
+  auto migration =
+      migration::Migration::create({.loop = *loop, .machine = *machine, .on_incoming_lost = [&](const Error& error) {
+                                      log_error("the guest did not come in: {}", error.message());
+                                      loop->exit(1);
+                                    }});
   auto monitor = TRY(monitor::Monitor::create(
       {.loop = *loop, .machine = *machine, .migration = *migration, .named_fds = named_fds, .process = process},
       invocation.endpoints));

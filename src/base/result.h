@@ -65,19 +65,19 @@ std::unexpected<Error> fail_errno(int error, fmt::format_string<Args...> format,
 }  // namespace pagurus
 
 // The value of a Result, or return its error from the calling function.
-#define TRY(...)                                                          \
-  __extension__({                                                         \
-    auto&& try_result = (__VA_ARGS__);                                    \
+#define TRY(...)                                                            \
+  __extension__({                                                           \
+    auto&& try_result = (__VA_ARGS__);                                      \
     if (!try_result) return std::unexpected(std::move(try_result).error()); \
-    *std::move(try_result);                                               \
+    *std::move(try_result);                                                 \
   })
 
 // The same, with what was being done put in front of the error.
-#define TRY_DOING(doing, ...)                                                              \
-  __extension__({                                                                          \
-    auto&& try_result = (__VA_ARGS__);                                                     \
+#define TRY_DOING(doing, ...)                                                                  \
+  __extension__({                                                                              \
+    auto&& try_result = (__VA_ARGS__);                                                         \
     if (!try_result) return std::unexpected(std::move(try_result.error()).while_doing(doing)); \
-    *std::move(try_result);                                                                \
+    *std::move(try_result);                                                                    \
   })
 
 // A bug of ours: always on, prints the condition and why it must hold, and aborts.

@@ -5,8 +5,8 @@ namespace pagurus::bus {
 void KvmMsiSink::send(const MsiMessage& message) {
   auto sent = vm_.signal_msi(message.address, message.data);
   if (!sent && faults_.note()) {
-    log_warning("the guest's interrupt message {:#x} to {:#x} was not delivered: {}", message.data,
-                message.address, sent.error().message());
+    log_warning("the guest's interrupt message {:#x} to {:#x} was not delivered: {}", message.data, message.address,
+                sent.error().message());
   }
 }
 

@@ -20,7 +20,7 @@ constexpr size_t kTerminalChunk = 1;
 constexpr size_t kReadChunk = 4096;
 
 bool is_socket(int fd) {
-  struct stat info{};
+  struct stat info {};
   return fd >= 0 && ::fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
 }
 

@@ -390,7 +390,7 @@ TEST_F(UnixListenerTest, the_path_is_private_and_goes_with_its_owner) {
   {
     auto listener = UnixListener::bind(path("l"));
     ASSERT_TRUE(listener) << listener.error().message();
-    struct stat info{};
+    struct stat info {};
     ASSERT_EQ(::lstat(path("l").c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u);
     auto nobody = listener->accept();

@@ -31,8 +31,8 @@ struct StreamConfig {
 
 struct StreamState {
   StreamConfig::Kind kind = StreamConfig::Kind::kStdio;
-  std::vector<vmstate::Fd> input;    // at most one
-  std::vector<vmstate::Fd> output;   // at most one
+  std::vector<vmstate::Fd> input;      // at most one
+  std::vector<vmstate::Fd> output;     // at most one
   std::vector<TerminalMode> terminal;  // at most one: what to restore
 
   static const vmstate::Description& description();

@@ -27,8 +27,8 @@ void set_attributes(int fd, const termios& attributes) {
 
 const vmstate::Description& TerminalMode::description() {
   static constexpr auto kFields = std::array{
-      vmstate::field<&TerminalMode::input>("input"),     vmstate::field<&TerminalMode::output>("output"),
-      vmstate::field<&TerminalMode::control>("control"), vmstate::field<&TerminalMode::local>("local"),
+      vmstate::field<&TerminalMode::input>("input"),           vmstate::field<&TerminalMode::output>("output"),
+      vmstate::field<&TerminalMode::control>("control"),       vmstate::field<&TerminalMode::local>("local"),
       vmstate::field<&TerminalMode::characters>("characters"),
   };
   static constexpr vmstate::Description kDescription{"terminal-mode", 1, kFields};

@@ -37,7 +37,7 @@ Result<UniqueFd> make_socket() {
 // same stale path may both think so; one of them then listens on an unlinked socket.  That is the
 // operator's race, not the guest's or a client's.
 Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return fail_errno(errno, "cannot examine '{}'", path);
   if (!S_ISSOCK(info.st_mode)) return fail("'{}' exists and is not a socket", path);
   auto probe = TRY(make_socket());
@@ -70,17 +70,14 @@ UnixListener::UnixListener(UniqueFd fd, std::string path) : fd_(std::move(fd)) {
 
 void UnixListener::take_path(std::string path) {
   path_ = std::move(path);
-  struct stat info{};
+  struct stat info {};
   if (path_.empty() || ::lstat(path_.c_str(), &info) != 0) return;
   device_ = info.st_dev;
   inode_ = info.st_ino;
 }
 
 UnixListener::UnixListener(UnixListener&& other) noexcept
-    : fd_(std::move(other.fd_)),
-      path_(std::exchange(other.path_, {})),
-      device_(other.device_),
-      inode_(other.inode_) {}
+    : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, {})), device_(other.device_), inode_(other.inode_) {}
 
 UnixListener& UnixListener::operator=(UnixListener&& other) noexcept {
   if (this == &other) return *this;
@@ -127,7 +124,7 @@ Result<std::optional<UniqueFd>> UnixListener::accept() const {
 
 void UnixListener::unlink_path() {
   if (path_.empty()) return;
-  struct stat info{};
+  struct stat info {};
   bool ours = ::lstat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_;
   if (ours) ::unlink(path_.c_str());
   path_.clear();

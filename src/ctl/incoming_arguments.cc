@@ -69,8 +69,8 @@ bool stays(const Word& word, const std::vector<std::string>& departing) {
 }  // namespace
 
 const std::vector<std::string_view>& options_without_value() {
-  static const std::vector<std::string_view> names = {"S",       "no-reboot",    "daemonize", "nographic",
-                                                      "nodefaults", "dump-vmstate", "version",   "help", "h"};
+  static const std::vector<std::string_view> names = {
+      "S", "no-reboot", "daemonize", "nographic", "nodefaults", "dump-vmstate", "version", "help", "h"};
   return names;
 }
 

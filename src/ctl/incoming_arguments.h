@@ -24,8 +24,7 @@ inline constexpr const char* kControlId = "pagurusctl";
 //  - the log descriptor of an earlier upgrade goes; a log file stays;
 //  - QMP over kControlFd and the log over kLogFd are added.
 // Fails for an empty command line, and for one that is not a command line of pagurus.
-Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running,
-                                                    const std::string& binary);
+Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running, const std::string& binary);
 
 // Options that take no value; all others take one.
 const std::vector<std::string_view>& options_without_value();

@@ -9,8 +9,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-const Words kAdded = {"-chardev", "socket,id=pagurusctl,fd=3", "-mon", "chardev=pagurusctl,mode=control",
-                      "-D", "fd:4", "-incoming", "defer"};
+const Words kAdded = {
+    "-chardev", "socket,id=pagurusctl,fd=3", "-mon", "chardev=pagurusctl,mode=control", "-D", "fd:4", "-incoming",
+    "defer"};
 
 Words with_added(Words words) {
   words.insert(words.end(), kAdded.begin(), kAdded.end());
@@ -24,8 +25,8 @@ Words rewrite(const Words& running) {
 }
 
 TEST(IncomingArguments, keep_what_describes_the_machine) {
-  EXPECT_EQ(rewrite({"./pagurus", "-m", "256M", "-no-reboot", "-kernel", "a b", "-append", "-S -incoming x",
-                     "-qmp", "unix:/run/a,server=on,wait=off", "-serial", "stdio"}),
+  EXPECT_EQ(rewrite({"./pagurus", "-m", "256M", "-no-reboot", "-kernel", "a b", "-append", "-S -incoming x", "-qmp",
+                     "unix:/run/a,server=on,wait=off", "-serial", "stdio"}),
             with_added({"/usr/bin/new", "-m", "256M", "-no-reboot", "-kernel", "a b", "-append", "-S -incoming x",
                         "-qmp", "unix:/run/a,server=on,wait=off", "-serial", "stdio"}));
 }
@@ -33,14 +34,21 @@ TEST(IncomingArguments, keep_what_describes_the_machine) {
 TEST(IncomingArguments, drop_what_belongs_to_the_old_process) {
   EXPECT_EQ(rewrite({"pagurus", "-S", "-daemonize", "--incoming", "unix:/x", "-qmp", "stdio", "-m", "1G"}),
             with_added({"/usr/bin/new", "-m", "1G"}));
-  EXPECT_EQ(rewrite({"pagurus", "-chardev", "socket,id=c,fd=9", "-mon", "c,mode=control", "-chardev",
-                     "stdio,id=s", "-mon", "chardev=s,mode=control", "-chardev", "null,id=n"}),
+  EXPECT_EQ(rewrite({"pagurus", "-chardev", "socket,id=c,fd=9", "-mon", "c,mode=control", "-chardev", "stdio,id=s",
+                     "-mon", "chardev=s,mode=control", "-chardev", "null,id=n"}),
             with_added({"/usr/bin/new", "-chardev", "null,id=n"}));
 }
 
 TEST(IncomingArguments, a_console_on_a_descriptor_and_a_listening_monitor_stay) {
-  Words running = {"pagurus", "-chardev", "socket,id=q,path=/run/q,server=on,wait=off", "-mon",
-                   "chardev=q,mode=control", "-chardev", "stdio,id=s", "-serial", "chardev:s"};
+  Words running = {"pagurus",
+                   "-chardev",
+                   "socket,id=q,path=/run/q,server=on,wait=off",
+                   "-mon",
+                   "chardev=q,mode=control",
+                   "-chardev",
+                   "stdio,id=s",
+                   "-serial",
+                   "chardev:s"};
   Words expected = running;
   expected[0] = "/usr/bin/new";
   EXPECT_EQ(rewrite(running), with_added(expected));
@@ -62,8 +70,7 @@ TEST(IncomingArguments, a_log_file_of_the_operator_stays) {
 TEST(IncomingArguments, what_is_no_command_line_is_refused) {
   EXPECT_FALSE(incoming_arguments({}, "/b").has_value());
   EXPECT_FALSE(incoming_arguments({"pagurus", "word"}, "/b").has_value());
-  EXPECT_EQ(incoming_arguments({"pagurus", "-m"}, "/b").error().message(),
-            "the running command line ends after '-m'");
+  EXPECT_EQ(incoming_arguments({"pagurus", "-m"}, "/b").error().message(), "the running command line ends after '-m'");
 }
 
 }  // namespace

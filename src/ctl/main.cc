@@ -102,7 +102,8 @@ int main_with(int argc, char** argv) {
   CLI::App* up = app.add_subcommand("upgrade", "replace the process under the running guest");
   add_socket(up, arguments);
   up->add_option("--binary", arguments.binary, "pagurus to start; default: the file the running one came from");
-  up->add_option("--timeout", arguments.timeout_s, "seconds for the whole; default 30")->check(CLI::Range(0.1, 86400.0));
+  up->add_option("--timeout", arguments.timeout_s, "seconds for the whole; default 30")
+      ->check(CLI::Range(0.1, 86400.0));
   up->add_flag("--keep-old", arguments.keep_old, "leave the old process in 'postmigrate'");
   up->add_flag("--json", arguments.json, "print the report as JSON; progress to standard error with -v");
   up->add_flag("-v,--verbose", arguments.verbose, "show more");
@@ -113,9 +114,7 @@ int main_with(int argc, char** argv) {
   qmp->add_option("ARGUMENTS", arguments.command_arguments, "its arguments, a JSON object");
 
   CLI11_PARSE(app, argc, argv);
-  auto result = status->parsed() ? show_status(arguments)
-                : up->parsed()   ? upgrade(arguments)
-                                 : run_command(arguments);
+  auto result = status->parsed() ? show_status(arguments) : up->parsed() ? upgrade(arguments) : run_command(arguments);
   if (result) return 0;
   std::fprintf(stderr, "pagurusctl: %s\n", result.error().message().c_str());
   return 1;

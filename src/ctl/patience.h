@@ -9,12 +9,10 @@
 namespace pagurus::ctl {
 
 struct Patience {
-  int64_t deadline_ns;     // CLOCK_MONOTONIC
-  int interrupt_fd = -1;   // borrowed; readable once the person has pressed Ctrl-C
+  int64_t deadline_ns;    // CLOCK_MONOTONIC
+  int interrupt_fd = -1;  // borrowed; readable once the person has pressed Ctrl-C
 
-  static Patience of_ms(int64_t ms, int interrupt_fd = -1) {
-    return {monotonic_ns() + ms * 1'000'000, interrupt_fd};
-  }
+  static Patience of_ms(int64_t ms, int interrupt_fd = -1) { return {monotonic_ns() + ms * 1'000'000, interrupt_fd}; }
   bool over() const { return monotonic_ns() >= deadline_ns; }
   // For poll(): milliseconds, rounded up.
   int remaining_ms() const {

@@ -52,7 +52,9 @@ std::string status_text(const Json& status) {
   const Json& process = *status.find("process");
   auto uptime = integer_member(process, "uptime-ms");
   std::string text;
-  auto line = [&](std::string_view label, const std::string& value) { text += fmt::format("{:<10} {}\n", label, value); };
+  auto line = [&](std::string_view label, const std::string& value) {
+    text += fmt::format("{:<10} {}\n", label, value);
+  };
   if (status.find("name")->find("name") != nullptr) line("guest", text_of(*status.find("name"), "name"));
   line("state", text_of(*status.find("status"), "status"));
   line("process", fmt::format("{}, up {}", text_of(process, "pid"), uptime ? duration_text(*uptime) : "?"));

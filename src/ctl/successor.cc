@@ -73,7 +73,8 @@ void become_user(const RunningProcess& model) {
 Result<Successor> Successor::start(const std::vector<std::string>& arguments, const RunningProcess& model,
                                    UniqueFd log) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return fail_errno(errno, "cannot make a socket pair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    return fail_errno(errno, "cannot make a socket pair");
   UniqueFd ours(pair[0]);
   UniqueFd theirs(pair[1]);
   int ends[2];
@@ -105,9 +106,12 @@ Successor::~Successor() { end(); }
 bool Successor::reap(int64_t wait_ms) {
   if (pid_ < 0) return true;
   for (Patience patience = Patience::of_ms(wait_ms); !ended_;) {
-    if (waitpid(pid_, &status_, WNOHANG) == pid_) ended_ = true;
-    else if (patience.over()) return false;
-    else usleep(2000);
+    if (waitpid(pid_, &status_, WNOHANG) == pid_)
+      ended_ = true;
+    else if (patience.over())
+      return false;
+    else
+      usleep(2000);
   }
   return true;
 }

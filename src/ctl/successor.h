@@ -22,8 +22,7 @@ namespace pagurus::ctl {
 class Successor {
  public:
   // log: becomes its standard output and its log.
-  static Result<Successor> start(const std::vector<std::string>& arguments, const RunningProcess& model,
-                                 UniqueFd log);
+  static Result<Successor> start(const std::vector<std::string>& arguments, const RunningProcess& model, UniqueFd log);
   Successor(Successor&& other) noexcept;
   Successor& operator=(Successor&&) = delete;
   ~Successor();

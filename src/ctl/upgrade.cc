@@ -27,9 +27,7 @@ Result<std::string> ask_string(QmpClient& client, const std::string& command, st
   return string_member(reply, member);
 }
 
-bool transferable(const std::string& state) {
-  return state == "running" || state == "paused" || state == "prelaunch";
-}
+bool transferable(const std::string& state) { return state == "running" || state == "paused" || state == "prelaunch"; }
 
 }  // namespace
 
@@ -103,7 +101,8 @@ Result<void> Upgrade::inspect() {
   if (access(report_.binary.c_str(), X_OK) < 0) {
     return fail_errno(errno, "'{}' cannot be executed", report_.binary);
   }
-  progress(fmt::format("process {} (version {}) runs the guest: {}", report_.old_pid, report_.old_version, former_state_));
+  progress(
+      fmt::format("process {} (version {}) runs the guest: {}", report_.old_pid, report_.old_version, former_state_));
   return {};
 }
 
@@ -147,7 +146,8 @@ Result<void> Upgrade::agree() {
   Json capabilities = TRY(source_->execute("query-migrate-capabilities"));
   former_parameters_ = TRY(source_->execute("query-migrate-parameters"));
   former_capabilities_ = capabilities;
-  Json events = Json::object({{"capabilities", Json::Array{Json::object({{"capability", "events"}, {"state", true}})}}});
+  Json events =
+      Json::object({{"capabilities", Json::Array{Json::object({{"capability", "events"}, {"state", true}})}}});
   for (QmpClient* client : {&*source_, &*destination_}) {
     TRY(client->execute("migrate-set-capabilities", events));
     TRY(client->execute("migrate-set-parameters", Json::object({{"backend-transfer", true}})));

@@ -84,11 +84,11 @@ class Upgrade {
   std::optional<Successor> successor_;
   std::optional<QmpClient> destination_;
   std::vector<std::string> command_line_;
-  std::string directory_;      // of the migration socket; empty: none made
-  std::string former_state_;   // of the source
+  std::string directory_;     // of the migration socket; empty: none made
+  std::string former_state_;  // of the source
   qapi::Json former_parameters_;
   qapi::Json former_capabilities_;  // null until changed
-  bool migrating_ = false;     // `migrate` has been sent
+  bool migrating_ = false;          // `migrate` has been sent
   bool committed_ = false;
 };
 

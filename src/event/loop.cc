@@ -56,8 +56,8 @@ Result<std::unique_ptr<Loop>> Loop::create() {
   if (error < 0) return fail_errno(-error, "cannot create the control loop");
   std::unique_ptr<Loop> loop(new Loop(raw));
   loop->posted_event_ = TRY(make_eventfd());
-  loop->posted_watch_ = TRY(loop->watch_fd(loop->posted_event_.get(), EPOLLIN,
-                                           [self = loop.get()](uint32_t) { self->run_posted(); }));
+  loop->posted_watch_ =
+      TRY(loop->watch_fd(loop->posted_event_.get(), EPOLLIN, [self = loop.get()](uint32_t) { self->run_posted(); }));
   return loop;
 }
 

@@ -17,8 +17,7 @@ constexpr uint64_t kDirectories = 4;  // 1 GiB each
 static_assert(kPageTableBytes == (2 + kDirectories) * kPage);
 
 // boot.rst: __BOOT_CS is 0x10, execute and read; __BOOT_DS is 0x18, read and write; flat, 4 GiB.
-constexpr std::array<uint64_t, kGdtBytes / 8> kGdt = {0, 0, 0x00af'9b00'0000'ffff,
-                                                      0x00cf'9300'0000'ffff};
+constexpr std::array<uint64_t, kGdtBytes / 8> kGdt = {0, 0, 0x00af'9b00'0000'ffff, 0x00cf'9300'0000'ffff};
 
 }  // namespace
 
@@ -36,12 +35,10 @@ Result<void> write_linux64_tables(const memory::GuestMemory& memory, const Linux
   for (uint64_t i = 0; i < kDirectories * kEntries; ++i) {
     tables[2 * kEntries + i] = (i * 2 * memory::kMiB) | kPresentWritable | kLargePage;
   }
-  bool fits = memory.write(boot.page_tables,
-                           {reinterpret_cast<const uint8_t*>(tables.data()), kPageTableBytes}) &&
+  bool fits = memory.write(boot.page_tables, {reinterpret_cast<const uint8_t*>(tables.data()), kPageTableBytes}) &&
               memory.write(boot.gdt, {reinterpret_cast<const uint8_t*>(kGdt.data()), kGdtBytes});
   if (!fits) {
-    return fail("the boot page tables at {:#x} and the GDT at {:#x} do not lie in RAM", root,
-                boot.gdt.value);
+    return fail("the boot page tables at {:#x} and the GDT at {:#x} do not lie in RAM", root, boot.gdt.value);
   }
   return {};
 }

@@ -10,12 +10,9 @@ TEST(Linux64Tables, map_the_first_4_gib_one_to_one) {
   ASSERT_TRUE(memory && memory->allocate());
   Linux64Boot boot{.page_tables = {0x9000}, .gdt = {0x500}};
   ASSERT_TRUE(write_linux64_tables(*memory, boot));
-  auto entry = [&](uint64_t table, uint64_t index) {
-    return *memory->read_value<uint64_t>({table + 8 * index});
-  };
+  auto entry = [&](uint64_t table, uint64_t index) { return *memory->read_value<uint64_t>({table + 8 * index}); };
   auto next = [](uint64_t value) { return value & ~uint64_t{0xfff}; };
-  for (uint64_t address :
-       {uint64_t{0}, uint64_t{0x12345678}, uint64_t{0xfee00000}, memory::kGiB * 4 - 1}) {
+  for (uint64_t address : {uint64_t{0}, uint64_t{0x12345678}, uint64_t{0xfee00000}, memory::kGiB * 4 - 1}) {
     uint64_t pointers = next(entry(0x9000, address >> 39));
     uint64_t directory = next(entry(pointers, (address >> 30) & 511));
     uint64_t page = entry(directory, (address >> 21) & 511);
@@ -28,8 +25,7 @@ TEST(Linux64Tables, map_the_first_4_gib_one_to_one) {
 TEST(Linux64Tables, outside_ram_is_refused) {
   auto memory = memory::GuestMemory::create(memory::kMinRam, memory::Pages::kSmall);
   ASSERT_TRUE(memory && memory->allocate());
-  EXPECT_FALSE(
-      write_linux64_tables(*memory, {.page_tables = {memory::kMinRam - 4096}, .gdt = {0x500}}));
+  EXPECT_FALSE(write_linux64_tables(*memory, {.page_tables = {memory::kMinRam - 4096}, .gdt = {0x500}}));
 }
 
 }  // namespace

@@ -20,23 +20,19 @@ const Description& CpuidEntry::description() {
 }
 
 const Description& Msr::description() {
-  static constexpr auto kFields =
-      std::array{field<&Msr::index>("index"), field<&Msr::value>("value")};
+  static constexpr auto kFields = std::array{field<&Msr::index>("index"), field<&Msr::value>("value")};
   static constexpr Description kDescription{"msr", 1, kFields};
   return kDescription;
 }
 
 const Description& Registers::description() {
   static constexpr auto kFields = std::array{
-      field<&Registers::rax>("rax"), field<&Registers::rbx>("rbx"),
-      field<&Registers::rcx>("rcx"), field<&Registers::rdx>("rdx"),
-      field<&Registers::rsi>("rsi"), field<&Registers::rdi>("rdi"),
-      field<&Registers::rsp>("rsp"), field<&Registers::rbp>("rbp"),
-      field<&Registers::r8>("r8"),   field<&Registers::r9>("r9"),
-      field<&Registers::r10>("r10"), field<&Registers::r11>("r11"),
-      field<&Registers::r12>("r12"), field<&Registers::r13>("r13"),
-      field<&Registers::r14>("r14"), field<&Registers::r15>("r15"),
-      field<&Registers::rip>("rip"), field<&Registers::rflags>("rflags"),
+      field<&Registers::rax>("rax"), field<&Registers::rbx>("rbx"), field<&Registers::rcx>("rcx"),
+      field<&Registers::rdx>("rdx"), field<&Registers::rsi>("rsi"), field<&Registers::rdi>("rdi"),
+      field<&Registers::rsp>("rsp"), field<&Registers::rbp>("rbp"), field<&Registers::r8>("r8"),
+      field<&Registers::r9>("r9"),   field<&Registers::r10>("r10"), field<&Registers::r11>("r11"),
+      field<&Registers::r12>("r12"), field<&Registers::r13>("r13"), field<&Registers::r14>("r14"),
+      field<&Registers::r15>("r15"), field<&Registers::rip>("rip"), field<&Registers::rflags>("rflags"),
   };
   static constexpr Description kDescription{"registers", 1, kFields};
   return kDescription;
@@ -95,16 +91,14 @@ const Description& SystemRegisters::description() {
 }
 
 const Description& DebugRegisters::description() {
-  static constexpr auto kFields =
-      std::array{field<&DebugRegisters::db>("db"), field<&DebugRegisters::dr6>("dr6"),
-                 field<&DebugRegisters::dr7>("dr7")};
+  static constexpr auto kFields = std::array{field<&DebugRegisters::db>("db"), field<&DebugRegisters::dr6>("dr6"),
+                                             field<&DebugRegisters::dr7>("dr7")};
   static constexpr Description kDescription{"debug-registers", 1, kFields};
   return kDescription;
 }
 
 const Description& Xcr::description() {
-  static constexpr auto kFields =
-      std::array{field<&Xcr::index>("index"), field<&Xcr::value>("value")};
+  static constexpr auto kFields = std::array{field<&Xcr::index>("index"), field<&Xcr::value>("value")};
   static constexpr Description kDescription{"xcr", 1, kFields};
   return kDescription;
 }

@@ -9,9 +9,7 @@ namespace {
 
 constexpr uint32_t kSignificantIndex = 1;  // KVM_CPUID_FLAG_SIGNIFCANT_INDEX
 
-constexpr uint32_t bit(unsigned number) {
-  return 1u << number;
-}
+constexpr uint32_t bit(unsigned number) { return 1u << number; }
 
 constexpr uint32_t kLeaf1EcxVmx = bit(5);
 constexpr uint32_t kLeaf1EcxPdcm = bit(15);
@@ -35,8 +33,7 @@ constexpr uint32_t kLeaf7EcxDynamic = kLeaf7EcxOspke;
 
 // Leaves emptied: performance counters, SGX, processor trace, SVM, memory encryption, AMD's
 // performance counters and its second topology leaf.
-constexpr std::array kEmptied = {0xau,        0x12u,       0x14u,      0x8000000au,
-                                 0x8000001fu, 0x80000022u, 0x80000026u};
+constexpr std::array kEmptied = {0xau, 0x12u, 0x14u, 0x8000000au, 0x8000001fu, 0x80000022u, 0x80000026u};
 
 constexpr uint32_t with_field(uint32_t value, unsigned shift, unsigned width, uint32_t field) {
   uint32_t mask = ((1u << width) - 1) << shift;
@@ -44,9 +41,7 @@ constexpr uint32_t with_field(uint32_t value, unsigned shift, unsigned width, ui
 }
 
 // How many bits of an APIC id number the cores of the socket.
-uint32_t id_bits(uint32_t count) {
-  return static_cast<uint32_t>(std::bit_width(count - 1));
-}
+uint32_t id_bits(uint32_t count) { return static_cast<uint32_t>(std::bit_width(count - 1)); }
 
 // SDM volume 2, CPUID leaf 4, and AMD's 0x8000001D, which has the same first register: levels 1
 // and 2 belong to one core, the last level to the socket.
@@ -74,13 +69,9 @@ void adjust(CpuidEntry& entry, Topology topology, CpuidExtras extras) {
     return;
   }
   switch (entry.function) {
-    case 1:
-      adjust_leaf1(entry, topology, extras);
-      break;
+    case 1: adjust_leaf1(entry, topology, extras); break;
     case 4:
-    case 0x8000001d:
-      adjust_cache(entry, topology.count);
-      break;
+    case 0x8000001d: adjust_cache(entry, topology.count); break;
     case 7:
       if (entry.index == 0) {
         entry.ebx &= ~kLeaf7EbxSgx;
@@ -101,8 +92,7 @@ void adjust(CpuidEntry& entry, Topology topology, CpuidExtras extras) {
       entry.ebx = topology.id;  // core id; threads per core - 1 = 0
       entry.ecx = 0;            // node 0, one node
       break;
-    default:
-      break;
+    default: break;
   }
 }
 
@@ -111,19 +101,15 @@ void append_topology(std::vector<CpuidEntry>& entries, uint32_t leaf, Topology t
   constexpr uint32_t kThread = 1u << 8;
   constexpr uint32_t kCore = 2u << 8;
   entries.push_back({leaf, 0, kSignificantIndex, 0, 1, kThread | 0, topology.id});
-  entries.push_back({leaf, 1, kSignificantIndex, id_bits(topology.count), topology.count, kCore | 1,
-                     topology.id});
+  entries.push_back({leaf, 1, kSignificantIndex, id_bits(topology.count), topology.count, kCore | 1, topology.id});
   entries.push_back({leaf, 2, kSignificantIndex, 0, 0, 2, topology.id});
 }
 
-bool is_topology(const CpuidEntry& entry) {
-  return entry.function == 0xb || entry.function == 0x1f;
-}
+bool is_topology(const CpuidEntry& entry) { return entry.function == 0xb || entry.function == 0x1f; }
 
 const CpuidEntry* find(std::span<const CpuidEntry> entries, uint32_t function, uint32_t index) {
-  auto at = std::ranges::find_if(entries, [=](const CpuidEntry& entry) {
-    return entry.function == function && entry.index == index;
-  });
+  auto at = std::ranges::find_if(
+      entries, [=](const CpuidEntry& entry) { return entry.function == function && entry.index == index; });
   return at == entries.end() ? nullptr : &*at;
 }
 
@@ -161,8 +147,7 @@ constexpr std::array kFeatureWords = {
 
 }  // namespace
 
-std::vector<CpuidEntry> host_cpuid(std::span<const CpuidEntry> supported, Topology topology,
-                                   CpuidExtras extras) {
+std::vector<CpuidEntry> host_cpuid(std::span<const CpuidEntry> supported, Topology topology, CpuidExtras extras) {
   std::vector<CpuidEntry> entries;
   for (CpuidEntry entry : supported) {
     if (is_topology(entry)) continue;

@@ -23,8 +23,7 @@ struct CpuidExtras {
 
 // Everything KVM supports, except what Pagurus does not carry across a hand-over (nested
 // virtualization, performance counters, SGX, memory encryption).
-std::vector<CpuidEntry> host_cpuid(std::span<const CpuidEntry> supported, Topology topology,
-                                   CpuidExtras extras);
+std::vector<CpuidEntry> host_cpuid(std::span<const CpuidEntry> supported, Topology topology, CpuidExtras extras);
 
 // Whether a vCPU with `wanted`, made by another process, can run here.  `offered` is what
 // host_cpuid() gives for the same vCPU.  The error names the first feature bit that is missing.

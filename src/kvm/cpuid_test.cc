@@ -20,10 +20,8 @@ const std::vector<CpuidEntry> kSupported = {
     {.function = 0x8000001e, .eax = 99, .ebx = 0x163},
 };
 
-const CpuidEntry& leaf(const std::vector<CpuidEntry>& entries, uint32_t function,
-                       uint32_t index = 0) {
-  auto at = std::ranges::find_if(
-      entries, [=](auto& e) { return e.function == function && e.index == index; });
+const CpuidEntry& leaf(const std::vector<CpuidEntry>& entries, uint32_t function, uint32_t index = 0) {
+  auto at = std::ranges::find_if(entries, [=](auto& e) { return e.function == function && e.index == index; });
   EXPECT_NE(at, entries.end()) << std::hex << function;
   return *at;
 }
@@ -32,8 +30,7 @@ TEST(HostCpuid, shows_cores_of_one_socket) {
   auto entries = host_cpuid(kSupported, {.id = 2, .count = 3}, {});
   EXPECT_EQ(leaf(entries, 1).ebx >> 16, 0x0203u);
   EXPECT_NE(leaf(entries, 1).edx & 1u << 28, 0u);
-  EXPECT_EQ(leaf(entries, 4, 0).eax >> 14, 3u << 12)
-      << "a first-level cache belongs to one of four cores";
+  EXPECT_EQ(leaf(entries, 4, 0).eax >> 14, 3u << 12) << "a first-level cache belongs to one of four cores";
   EXPECT_EQ(leaf(entries, 4, 3).eax >> 14, 3u << 12 | 3u) << "the last level is shared by four ids";
   for (uint32_t function : {0xbu, 0x1fu}) {
     EXPECT_EQ(leaf(entries, function, 0), (CpuidEntry{function, 0, 1, 0, 1, 0x100, 2}));
@@ -54,8 +51,7 @@ TEST(HostCpuid, a_single_vcpu_has_no_siblings) {
 
 TEST(HostCpuid, offers_only_what_a_hand_over_carries) {
   auto entries = host_cpuid(kSupported, {}, {.tsc_deadline = true});
-  EXPECT_EQ(leaf(entries, 1).ecx, 1u << 31 | 1u << 24 | 1u << 21)
-      << "hypervisor, TSC deadline, x2APIC; no VMX";
+  EXPECT_EQ(leaf(entries, 1).ecx, 1u << 31 | 1u << 24 | 1u << 21) << "hypervisor, TSC deadline, x2APIC; no VMX";
   EXPECT_EQ(leaf(host_cpuid(kSupported, {}, {}), 1).ecx & 1u << 24, 0u);
   EXPECT_EQ(leaf(entries, 7).ebx, 1u << 16) << "no SGX";
   EXPECT_EQ(leaf(entries, 0xa).eax, 0u) << "no performance counters";
@@ -80,8 +76,7 @@ TEST(CheckCpuid, names_the_feature_that_is_missing) {
   }
   auto checked = check_cpuid(wanted, offered);
   ASSERT_FALSE(checked);
-  EXPECT_NE(checked.error().message().find("CPUID 0x7.0 EBX bit 30"), std::string::npos)
-      << checked.error().message();
+  EXPECT_NE(checked.error().message().find("CPUID 0x7.0 EBX bit 30"), std::string::npos) << checked.error().message();
   wanted = offered;
   wanted.push_back({.function = 0x80000021, .eax = 1});
   EXPECT_FALSE(check_cpuid(wanted, offered)) << "a leaf that is not offered has no bits";

@@ -42,8 +42,7 @@ struct InternalErrorExit {
 // Nothing to do: a signal, or an application processor that has been started.
 struct InterruptedExit {};
 
-using Exit = std::variant<InterruptedExit, PioExit, MmioExit, ShutdownExit, SystemEventExit,
-                          InternalErrorExit>;
+using Exit = std::variant<InterruptedExit, PioExit, MmioExit, ShutdownExit, SystemEventExit, InternalErrorExit>;
 
 // The exit that KVM_RUN left in `run` when it returned 0.  `area` is the whole shared area of the
 // vCPU, which the data of a port access must lie in.

@@ -21,9 +21,7 @@ struct Access {
 class Recorder final : public ExitHandler {
  public:
   uint64_t pio_read(uint16_t port, unsigned size) override { return read('i', port, size); }
-  void pio_write(uint16_t port, unsigned size, uint64_t value) override {
-    log.push_back({'o', port, size, value});
-  }
+  void pio_write(uint16_t port, unsigned size, uint64_t value) override { log.push_back({'o', port, size, value}); }
   uint64_t mmio_read(uint64_t address, unsigned size) override { return read('r', address, size); }
   void mmio_write(uint64_t address, unsigned size, uint64_t value) override {
     log.push_back({'w', address, size, value});
@@ -53,19 +51,16 @@ class DecodeExit : public ::testing::Test {
 
 TEST_F(DecodeExit, a_string_read_fills_every_element) {
   run().exit_reason = KVM_EXIT_IO;
-  run().io = {
-      .direction = KVM_EXIT_IO_IN, .size = 2, .port = 0x60, .count = 3, .data_offset = 4096};
+  run().io = {.direction = KVM_EXIT_IO_IN, .size = 2, .port = 0x60, .count = 3, .data_offset = 4096};
   handle(std::get<PioExit>(decode()), recorder_);
-  EXPECT_EQ(recorder_.log,
-            (std::vector<Access>{{'i', 0x60, 2, 0}, {'i', 0x60, 2, 0}, {'i', 0x60, 2, 0}}));
+  EXPECT_EQ(recorder_.log, (std::vector<Access>{{'i', 0x60, 2, 0}, {'i', 0x60, 2, 0}, {'i', 0x60, 2, 0}}));
   const uint8_t expected[] = {0x11, 0x11, 0x22, 0x22, 0x33, 0x33, 0};
   EXPECT_EQ(std::memcmp(data(), expected, sizeof expected), 0);
 }
 
 TEST_F(DecodeExit, a_port_write_delivers_its_bytes_only) {
   run().exit_reason = KVM_EXIT_IO;
-  run().io = {
-      .direction = KVM_EXIT_IO_OUT, .size = 1, .port = 0x3f8, .count = 2, .data_offset = 4096};
+  run().io = {.direction = KVM_EXIT_IO_OUT, .size = 1, .port = 0x3f8, .count = 2, .data_offset = 4096};
   std::memcpy(data(), "abX", 3);
   handle(std::get<PioExit>(decode()), recorder_);
   EXPECT_EQ(recorder_.log, (std::vector<Access>{{'o', 0x3f8, 1, 'a'}, {'o', 0x3f8, 1, 'b'}}));
@@ -79,8 +74,7 @@ TEST_F(DecodeExit, an_mmio_access_of_odd_length_is_split) {
   for (uint8_t i = 0; i < 8; ++i) run().mmio.data[i] = i;
   handle(std::get<MmioExit>(decode()), recorder_);
   EXPECT_EQ(recorder_.log,
-            (std::vector<Access>{
-                {'w', 0x1000, 4, 0x03020100}, {'w', 0x1004, 2, 0x0504}, {'w', 0x1006, 1, 6}}));
+            (std::vector<Access>{{'w', 0x1000, 4, 0x03020100}, {'w', 0x1004, 2, 0x0504}, {'w', 0x1006, 1, 6}}));
 }
 
 TEST_F(DecodeExit, an_emulation_failure_carries_the_instruction) {

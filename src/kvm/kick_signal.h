@@ -6,8 +6,6 @@
 namespace pagurus::kvm {
 
 // A real-time signal, because libraries and debuggers use the others.
-inline int kick_signal() {
-  return SIGRTMIN;
-}
+inline int kick_signal() { return SIGRTMIN; }
 
 }  // namespace pagurus::kvm

@@ -61,9 +61,8 @@ constexpr std::array kMtrrs = {
 };
 
 bool is_guest_state(uint32_t index) {
-  return std::ranges::none_of(kNotGuestState, [index](const MsrRange& range) {
-    return index >= range.first && index <= range.last;
-  });
+  return std::ranges::none_of(kNotGuestState,
+                              [index](const MsrRange& range) { return index >= range.first && index <= range.last; });
 }
 
 std::unexpected<Error> open_failed(int error, const std::string& path) {
@@ -100,9 +99,7 @@ Result<System> System::open(const std::string& path) {
   return system;
 }
 
-int System::capability(unsigned number) const {
-  return std::max(0, ::ioctl(fd(), KVM_CHECK_EXTENSION, number));
-}
+int System::capability(unsigned number) const { return std::max(0, ::ioctl(fd(), KVM_CHECK_EXTENSION, number)); }
 
 Result<void> System::read_supported_cpuid() {
   std::vector<uint8_t> buffer(sizeof(kvm_cpuid2) + kMaxCpuidEntries * sizeof(kvm_cpuid_entry2));

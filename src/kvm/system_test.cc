@@ -8,8 +8,7 @@ namespace {
 TEST(System, a_missing_device_names_the_remedy) {
   auto system = System::open("/nonexistent/kvm");
   ASSERT_FALSE(system);
-  EXPECT_NE(system.error().message().find("load the module"), std::string::npos)
-      << system.error().message();
+  EXPECT_NE(system.error().message().find("load the module"), std::string::npos) << system.error().message();
 }
 
 TEST(System, another_device_is_told_apart) {

@@ -28,20 +28,12 @@ constexpr uint8_t kDataReadWriteAccessed = 3;
 constexpr uint8_t kBusyTss = 11;
 
 Segment flat(uint16_t selector, uint8_t type) {
-  return {.base = 0,
-          .limit = 0xffffffff,
-          .selector = selector,
-          .type = type,
-          .present = 1,
-          .db = 1,
-          .s = 1,
-          .g = 1};
+  return {.base = 0, .limit = 0xffffffff, .selector = selector, .type = type, .present = 1, .db = 1, .s = 1, .g = 1};
 }
 
 void set_flat_segments(SystemRegisters& registers, uint16_t code, uint16_t data) {
   registers.cs = flat(code, kCodeExecuteReadAccessed);
-  for (Segment* segment :
-       {&registers.ds, &registers.es, &registers.fs, &registers.gs, &registers.ss}) {
+  for (Segment* segment : {&registers.ds, &registers.es, &registers.fs, &registers.gs, &registers.ss}) {
     *segment = flat(data, kDataReadWriteAccessed);
   }
   registers.tr = {.base = 0, .limit = 0x67, .selector = 0, .type = kBusyTss, .present = 1};
@@ -146,9 +138,7 @@ void Vcpu::kick(pthread_t thread) {
   ::pthread_kill(thread, kick_signal());
 }
 
-void Vcpu::clear_kick() {
-  std::atomic_ref(run_->immediate_exit).store(0);
-}
+void Vcpu::clear_kick() { std::atomic_ref(run_->immediate_exit).store(0); }
 
 bool Vcpu::pre_fault(memory::GuestAddress base, uint64_t size) {
   if (vm_.capability(KVM_CAP_PRE_FAULT_MEMORY) == 0) return false;
@@ -157,8 +147,7 @@ bool Vcpu::pre_fault(memory::GuestAddress base, uint64_t size) {
   range.size = size;
   // KVM advances the range as far as it got; a signal may stop it early.
   while (range.size > 0) {
-    if (::ioctl(fd_.get(), KVM_PRE_FAULT_MEMORY, &range) < 0 && errno != EINTR && errno != EAGAIN)
-      return false;
+    if (::ioctl(fd_.get(), KVM_PRE_FAULT_MEMORY, &range) < 0 && errno != EINTR && errno != EAGAIN) return false;
   }
   return true;
 }
@@ -171,17 +160,16 @@ void Vcpu::mark_paused() {
 std::string Vcpu::describe() const {
   kvm_regs r{};
   kvm_sregs s{};
-  if (::ioctl(fd_.get(), KVM_GET_REGS, &r) < 0 || ::ioctl(fd_.get(), KVM_GET_SREGS, &s) < 0)
-    return "registers unknown";
+  if (::ioctl(fd_.get(), KVM_GET_REGS, &r) < 0 || ::ioctl(fd_.get(), KVM_GET_SREGS, &s) < 0) return "registers unknown";
   return fmt::format(
       "RIP={:016x} RFL={:08x} RSP={:016x} CS={:04x} base={:x}\n"
       "RAX={:016x} RBX={:016x} RCX={:016x} RDX={:016x}\n"
       "RSI={:016x} RDI={:016x} RBP={:016x} R8={:016x}\n"
       "CR0={:08x} CR2={:016x} CR3={:016x} CR4={:08x} EFER={:x}",
-      uint64_t{r.rip}, uint64_t{r.rflags}, uint64_t{r.rsp}, uint16_t{s.cs.selector},
-      uint64_t{s.cs.base}, uint64_t{r.rax}, uint64_t{r.rbx}, uint64_t{r.rcx}, uint64_t{r.rdx},
-      uint64_t{r.rsi}, uint64_t{r.rdi}, uint64_t{r.rbp}, uint64_t{r.r8}, uint64_t{s.cr0},
-      uint64_t{s.cr2}, uint64_t{s.cr3}, uint64_t{s.cr4}, uint64_t{s.efer});
+      uint64_t{r.rip}, uint64_t{r.rflags}, uint64_t{r.rsp}, uint16_t{s.cs.selector}, uint64_t{s.cs.base},
+      uint64_t{r.rax}, uint64_t{r.rbx}, uint64_t{r.rcx}, uint64_t{r.rdx}, uint64_t{r.rsi}, uint64_t{r.rdi},
+      uint64_t{r.rbp}, uint64_t{r.r8}, uint64_t{s.cr0}, uint64_t{s.cr2}, uint64_t{s.cr3}, uint64_t{s.cr4},
+      uint64_t{s.efer});
 }
 
 std::string Vcpu::explain(const InternalErrorExit& exit) const {

@@ -268,8 +268,7 @@ TEST_F(OnKvm, an_internal_error_is_told_with_registers_and_remedy) {
   machine.vcpus->resume();
   machine.vcpus->wait_paused();
   EXPECT_NE(devices_.error().find("RIP=00000000d0000000"), std::string::npos) << devices_.error();
-  EXPECT_EQ(devices_.error().find("lab/run") == std::string::npos,
-            host_has_hardware_virtualization());
+  EXPECT_EQ(devices_.error().find("lab/run") == std::string::npos, host_has_hardware_virtualization());
 }
 
 TEST_F(OnKvm, a_state_that_does_not_fit_is_refused_in_words) {
@@ -282,13 +281,8 @@ TEST_F(OnKvm, a_state_that_does_not_fit_is_refused_in_words) {
     auto loaded = machine.vcpus->load_all(bad);
     return loaded ? std::string("accepted") : loaded.error().message();
   };
-  auto has = [](const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
-  };
-  EXPECT_TRUE(has(refusal([](VcpuState& s) {
-                    s.msrs.push_back({0x12345678, 0});
-                  }),
-                  "MSR 0x12345678"));
+  auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
+  EXPECT_TRUE(has(refusal([](VcpuState& s) { s.msrs.push_back({0x12345678, 0}); }), "MSR 0x12345678"));
   EXPECT_TRUE(has(refusal([](VcpuState& s) { s.id = 1; }), "belongs to vCPU 1"));
   EXPECT_TRUE(has(refusal([](VcpuState& s) { s.xsave.resize(s.xsave.size() + 1); }), "xsave"));
   EXPECT_TRUE(has(refusal([](VcpuState& s) {
@@ -310,9 +304,7 @@ TEST_F(OnKvm, the_guests_clock_goes_on_in_the_second_vm) {
   // Both clocks go on; a preemption between the two readings of one makes a sample worse, never
   // better.
   int64_t best = INT64_MAX;
-  auto ahead = [](const ClockState& clock) {
-    return static_cast<int64_t>(clock.guest_ns - clock.host_raw_ns);
-  };
+  auto ahead = [](const ClockState& clock) { return static_cast<int64_t>(clock.guest_ns - clock.host_raw_ns); };
   for (int i = 0; i < 50; ++i) {
     auto a = source.vm->save();
     auto b = destination.vm->save();
@@ -365,10 +357,9 @@ TEST_F(OnKvm, save_and_load_are_timed) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     stop(machine);
-    for (auto* samples : {&pauses, &saves, &loads})
-      std::ranges::nth_element(*samples, samples->begin() + 50);
-    std::printf("%u vCPU: pause %.1f us, save_all %.1f us, load_all %.1f us (medians of 101)\n",
-                count, static_cast<double>(pauses[50]) / 1e3, static_cast<double>(saves[50]) / 1e3,
+    for (auto* samples : {&pauses, &saves, &loads}) std::ranges::nth_element(*samples, samples->begin() + 50);
+    std::printf("%u vCPU: pause %.1f us, save_all %.1f us, load_all %.1f us (medians of 101)\n", count,
+                static_cast<double>(pauses[50]) / 1e3, static_cast<double>(saves[50]) / 1e3,
                 static_cast<double>(loads[50]) / 1e3);
   }
 }

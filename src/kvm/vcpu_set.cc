@@ -65,7 +65,7 @@ struct VcpuSet::Slot {
   std::unique_ptr<Vcpu> vcpu;
   pthread_t thread{};
   std::atomic<pid_t> thread_id{0};  // 0 until the thread has begun
-  std::atomic<uint32_t> wake{0};  // counts; what to do is in the next two
+  std::atomic<uint32_t> wake{0};    // counts; what to do is in the next two
   std::atomic<bool> may_run{false};
   std::atomic<const Job*> job{nullptr};
   // Stopped by itself; written by the thread, cleared by the control thread while it is parked.
@@ -104,8 +104,7 @@ struct VcpuSet::Slot {
   void run_until_pause() {
     bool unfinished = false;
     vcpu->clear_kick();
-    while (shared.mode.load() == Mode::kRunning && !stopped.load())
-      unfinished = dispatch(vcpu->run());
+    while (shared.mode.load() == Mode::kRunning && !stopped.load()) unfinished = dispatch(vcpu->run());
     // An access that was answered takes effect in the vCPU's registers only at the next KVM_RUN.
     while (unfinished && !stopped.load()) unfinished = dispatch(vcpu->finish_exit());
   }
@@ -157,8 +156,7 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, uint32_t count, ExitHan
   set->shared_.reset(new Shared{.handler = handler});
   for (uint32_t id = 0; id < count; ++id) {
     auto vcpu = TRY(Vcpu::create(vm, {.id = id, .count = count}));
-    std::unique_ptr<Slot> slot(
-        new Slot{.shared = *set->shared_, .index = id, .vcpu = std::move(vcpu)});
+    std::unique_ptr<Slot> slot(new Slot{.shared = *set->shared_, .index = id, .vcpu = std::move(vcpu)});
     TRY(slot->start_thread());
     set->slots_.push_back(std::move(slot));
   }
@@ -184,9 +182,7 @@ std::vector<int> VcpuSet::thread_ids() const {
   return ids;
 }
 
-uint32_t VcpuSet::size() const {
-  return static_cast<uint32_t>(slots_.size());
-}
+uint32_t VcpuSet::size() const { return static_cast<uint32_t>(slots_.size()); }
 
 Result<void> VcpuSet::set_boot(const Linux64Boot& boot) {
   CHECK(paused(), "a vCPU that runs has booted");
@@ -200,8 +196,7 @@ Result<void> VcpuSet::set_boot(const PvhBoot& boot) {
 
 void VcpuSet::resume() {
   CHECK(paused(), "only parked vCPUs can be resumed");
-  if (shared_->paused_since_ns != 0 &&
-      monotonic_ns() - shared_->paused_since_ns > kNoticeablePauseNs) {
+  if (shared_->paused_since_ns != 0 && monotonic_ns() - shared_->paused_since_ns > kNoticeablePauseNs) {
     for (auto& slot : slots_) slot->vcpu->mark_paused();
   }
   shared_->mode.store(Mode::kRunning);
@@ -224,9 +219,7 @@ void VcpuSet::wait_paused() {
   shared_->paused_since_ns = monotonic_ns();
 }
 
-bool VcpuSet::paused() const {
-  return shared_->running.load() == 0;
-}
+bool VcpuSet::paused() const { return shared_->running.load() == 0; }
 
 // `job` is called as job(index, vcpu), for all vCPUs at the same time.
 template <class Function>
@@ -273,8 +266,7 @@ std::vector<VcpuState> VcpuSet::pristine_all() const {
 Result<void> VcpuSet::reset_all() {
   std::vector<Result<void>> done(slots_.size());
   on_all([&done](size_t i, Vcpu& vcpu) { done[i] = vcpu.reset(); });
-  for (size_t i = 0; i < done.size(); ++i)
-    TRY_DOING(fmt::format("resetting vCPU {}", i), std::move(done[i]));
+  for (size_t i = 0; i < done.size(); ++i) TRY_DOING(fmt::format("resetting vCPU {}", i), std::move(done[i]));
   for (auto& slot : slots_) slot->stopped.store(false);
   return {};
 }
@@ -283,8 +275,8 @@ bool VcpuSet::pre_fault(const memory::GuestMemory& memory) {
   CHECK(paused(), "memory is pre-faulted before the guest runs");
   auto ranges = memory.used_ranges();
   return ranges && std::ranges::all_of(*ranges, [this](const memory::RamRange& range) {
-    return slots_[0]->vcpu->pre_fault(range.base, range.size);
-  });
+           return slots_[0]->vcpu->pre_fault(range.base, range.size);
+         });
 }
 
 std::string VcpuSet::describe(uint32_t vcpu) const {

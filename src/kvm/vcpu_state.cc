@@ -18,8 +18,7 @@ const Description& VcpuState::description() {
   static constexpr auto kFields = std::array{
       field<&VcpuState::id>("id", {.max = kMaxVcpus - 1}),
       field<&VcpuState::cpuid>("cpuid", {.max = kMaxCpuidEntries}),
-      field<&VcpuState::mp_state>("mp-state",
-                                  {.max = static_cast<uint64_t>(MpState::kSipiReceived)}),
+      field<&VcpuState::mp_state>("mp-state", {.max = static_cast<uint64_t>(MpState::kSipiReceived)}),
       field<&VcpuState::registers>("registers"),
       field<&VcpuState::system_registers>("system-registers"),
       field<&VcpuState::debug_registers>("debug-registers"),
@@ -39,8 +38,8 @@ const Description& VcpuState::description() {
 Result<void> VcpuState::validate() const {
   if (cpuid.empty()) return fail("the state of vCPU {} has no CPUID", id);
   if (xsave.size() < kXsaveHeaderEnd) {
-    return fail("the xsave area of vCPU {} has {} bytes where at least {} are needed", id,
-                xsave.size(), kXsaveHeaderEnd);
+    return fail("the xsave area of vCPU {} has {} bytes where at least {} are needed", id, xsave.size(),
+                kXsaveHeaderEnd);
   }
   std::set<uint32_t> seen_msrs;
   for (const Msr& msr : msrs) {
@@ -51,16 +50,14 @@ Result<void> VcpuState::validate() const {
   std::set<std::pair<uint32_t, uint32_t>> seen_leaves;
   for (const CpuidEntry& entry : cpuid) {
     if (!seen_leaves.emplace(entry.function, entry.index).second) {
-      return fail("the state of vCPU {} has CPUID leaf {:#x}.{:#x} twice", id, entry.function,
-                  entry.index);
+      return fail("the state of vCPU {} has CPUID leaf {:#x}.{:#x} twice", id, entry.function, entry.index);
     }
   }
   return {};
 }
 
 const Description& VcpuStates::description() {
-  static constexpr auto kFields =
-      std::array{field<&VcpuStates::vcpus>("vcpus", {.max = kMaxVcpus})};
+  static constexpr auto kFields = std::array{field<&VcpuStates::vcpus>("vcpus", {.max = kMaxVcpus})};
   static constexpr Description kDescription{"vcpus", 1, kFields};
   return kDescription;
 }

@@ -72,9 +72,7 @@ TEST(VcpuState, every_truncation_is_refused) {
 }
 
 TEST(VcpuState, values_outside_their_limits_are_refused_by_name) {
-  auto names = [](const std::string& text, const char* field) {
-    return text.find(field) != std::string::npos;
-  };
+  auto names = [](const std::string& text, const char* field) { return text.find(field) != std::string::npos; };
   EXPECT_TRUE(names(refusal([](auto& s) { s.id = 255; }), "id"));
   EXPECT_TRUE(names(refusal([](auto& s) { s.mp_state = MpState{5}; }), "mp-state"));
   EXPECT_TRUE(names(refusal([](auto& s) { s.system_registers.cs.type = 16; }), "type"));
@@ -87,10 +85,7 @@ TEST(VcpuState, values_outside_their_limits_are_refused_by_name) {
 }
 
 TEST(VcpuState, what_no_vcpu_can_be_in_is_refused) {
-  EXPECT_EQ(refusal([](auto& s) {
-              s.msrs.push_back({0x6e0, 3});
-            }),
-            "the state of vCPU 3 has MSR 0x6e0 twice");
+  EXPECT_EQ(refusal([](auto& s) { s.msrs.push_back({0x6e0, 3}); }), "the state of vCPU 3 has MSR 0x6e0 twice");
   EXPECT_EQ(refusal([](auto& s) { s.cpuid.push_back(s.cpuid[1]); }),
             "the state of vCPU 3 has CPUID leaf 0x4.0x1 twice");
   EXPECT_EQ(refusal([](auto& s) { s.cpuid.clear(); }), "the state of vCPU 3 has no CPUID");

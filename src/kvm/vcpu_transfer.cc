@@ -172,13 +172,10 @@ Events from_kernel(const kvm_vcpu_events& e) {
 kvm_vcpu_events to_kernel(const Events& e, MpState mp_state) {
   kvm_vcpu_events k{};
   k.exception.injected = e.exception_injected, k.exception.nr = e.exception_nr;
-  k.exception.has_error_code = e.exception_has_error_code,
-  k.exception.pending = e.exception_pending;
-  k.exception.error_code = e.exception_error_code,
-  k.exception_has_payload = e.exception_has_payload;
+  k.exception.has_error_code = e.exception_has_error_code, k.exception.pending = e.exception_pending;
+  k.exception.error_code = e.exception_error_code, k.exception_has_payload = e.exception_has_payload;
   k.exception_payload = e.exception_payload;
-  k.interrupt.injected = e.interrupt_injected, k.interrupt.nr = e.interrupt_nr,
-  k.interrupt.soft = e.interrupt_soft;
+  k.interrupt.injected = e.interrupt_injected, k.interrupt.nr = e.interrupt_nr, k.interrupt.soft = e.interrupt_soft;
   k.interrupt.shadow = e.interrupt_shadow;
   k.nmi.injected = e.nmi_injected, k.nmi.pending = e.nmi_pending, k.nmi.masked = e.nmi_masked;
   k.sipi_vector = e.sipi_vector;
@@ -199,8 +196,7 @@ Result<VcpuState> Vcpu::save() {
   kvm_mp_state mp_state{};
   TRY_KVM(fd, KVM_GET_MP_STATE, &mp_state);
   if (mp_state.mp_state > static_cast<uint32_t>(MpState::kSipiReceived)) {
-    return fail("vCPU {} is in MP state {}, which x86 does not have", id(),
-                uint32_t{mp_state.mp_state});
+    return fail("vCPU {} is in MP state {}, which x86 does not have", id(), uint32_t{mp_state.mp_state});
   }
   state.mp_state = static_cast<MpState>(mp_state.mp_state);
   kvm_vcpu_events events{};
@@ -212,13 +208,11 @@ Result<VcpuState> Vcpu::save() {
   state.system_registers = TRY(read_system_registers());
   kvm_debugregs debug{};
   TRY_KVM(fd, KVM_GET_DEBUGREGS, &debug);
-  state.debug_registers = {.db = {debug.db[0], debug.db[1], debug.db[2], debug.db[3]},
-                           .dr6 = debug.dr6,
-                           .dr7 = debug.dr7};
+  state.debug_registers = {
+      .db = {debug.db[0], debug.db[1], debug.db[2], debug.db[3]}, .dr6 = debug.dr6, .dr7 = debug.dr7};
   kvm_xcrs xcrs{};
   TRY_KVM(fd, KVM_GET_XCRS, &xcrs);
-  for (uint32_t i = 0; i < xcrs.nr_xcrs; ++i)
-    state.xcrs.push_back({xcrs.xcrs[i].xcr, xcrs.xcrs[i].value});
+  for (uint32_t i = 0; i < xcrs.nr_xcrs; ++i) state.xcrs.push_back({xcrs.xcrs[i].xcr, xcrs.xcrs[i].value});
   state.xsave.resize(vm_.xsave_size());
   if (state.xsave.size() > sizeof(kvm_xsave)) {
     TRY_KVM(fd, KVM_GET_XSAVE2, state.xsave.data());
@@ -236,8 +230,7 @@ Result<void> Vcpu::check(const VcpuState& state) const {
   if (state.id != id()) return fail("the state belongs to vCPU {}", state.id);
   if (state.cpuid != cpuid_) TRY(check_cpuid(state.cpuid, pristine_.cpuid));
   if (state.xsave.size() > vm_.xsave_size()) {
-    return fail("the xsave area has {} bytes, this host's has {}", state.xsave.size(),
-                vm_.xsave_size());
+    return fail("the xsave area has {} bytes, this host's has {}", state.xsave.size(), vm_.xsave_size());
   }
   for (const Msr& msr : state.msrs) {
     if (!std::ranges::binary_search(vm_.system().msr_indices(), msr.index)) {
@@ -290,8 +283,7 @@ Result<void> Vcpu::load_parts(const VcpuState& state, LoadScope scope) {
   TRY_KVM(fd, KVM_SET_DEBUGREGS, &debug);
   kvm_xcrs xcrs{};
   CHECK(state.xcrs.size() <= std::size(xcrs.xcrs), "the declaration limits xcrs");
-  for (const Xcr& xcr : state.xcrs)
-    xcrs.xcrs[xcrs.nr_xcrs++] = {.xcr = xcr.index, .reserved = 0, .value = xcr.value};
+  for (const Xcr& xcr : state.xcrs) xcrs.xcrs[xcrs.nr_xcrs++] = {.xcr = xcr.index, .reserved = 0, .value = xcr.value};
   TRY_KVM(fd, KVM_SET_XCRS, &xcrs);
   // The kernel reads as many bytes as its own area has.
   std::vector<uint8_t> xsave = state.xsave;
@@ -363,8 +355,7 @@ Result<std::vector<Msr>> Vcpu::read_msrs() const {
   for (size_t i = 0; i < msr_indices_.size(); ++i)
     buffer.entries[i] = {.index = msr_indices_[i], .reserved = 0, .data = 0};
   auto done = static_cast<size_t>(TRY_KVM(fd_.get(), KVM_GET_MSRS, &buffer));
-  if (done < msr_indices_.size())
-    return fail("KVM cannot read MSR {:#x} any more", msr_indices_[done]);
+  if (done < msr_indices_.size()) return fail("KVM cannot read MSR {:#x} any more", msr_indices_[done]);
   std::vector<Msr> msrs(done);
   for (size_t i = 0; i < done; ++i) msrs[i] = {buffer.entries[i].index, buffer.entries[i].data};
   return msrs;
@@ -382,8 +373,7 @@ Result<void> Vcpu::write_msrs(const std::vector<Msr>& msrs, LoadScope scope) {
       buffer.entries[count++] = {.index = msr.index, .reserved = 0, .data = msr.value};
     }
   }
-  if (deadline != nullptr)
-    buffer.entries[count++] = {.index = kMsrTscDeadline, .reserved = 0, .data = deadline->value};
+  if (deadline != nullptr) buffer.entries[count++] = {.index = kMsrTscDeadline, .reserved = 0, .data = deadline->value};
   buffer.count = count;
   auto done = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_SET_MSRS, &buffer));
   if (done < count) {

@@ -25,10 +25,8 @@ kvm_ioeventfd make_ioeventfd(memory::GuestAddress address, int eventfd, uint32_t
 
 Result<std::unique_ptr<Vm>> Vm::create(const System& system) {
   std::unique_ptr<Vm> vm(new Vm(system));
-  vm->fd_.reset(TRY_DOING("creating a virtual machine",
-                          call(system.fd(), KVM_CREATE_VM, "KVM_CREATE_VM", 0)));
-  vm->xsave_size_ =
-      std::max<size_t>(sizeof(kvm_xsave), static_cast<size_t>(vm->capability(KVM_CAP_XSAVE2)));
+  vm->fd_.reset(TRY_DOING("creating a virtual machine", call(system.fd(), KVM_CREATE_VM, "KVM_CREATE_VM", 0)));
+  vm->xsave_size_ = std::max<size_t>(sizeof(kvm_xsave), static_cast<size_t>(vm->capability(KVM_CAP_XSAVE2)));
   TRY_DOING("creating a virtual machine", vm->create_devices());
   TRY(vm->save_chips(vm->pristine_));
   return vm;
@@ -55,9 +53,7 @@ Result<void> Vm::create_devices() {
   return {};
 }
 
-int Vm::capability(unsigned number) const {
-  return std::max(0, ::ioctl(fd(), KVM_CHECK_EXTENSION, number));
-}
+int Vm::capability(unsigned number) const { return std::max(0, ::ioctl(fd(), KVM_CHECK_EXTENSION, number)); }
 
 Result<void> Vm::map_ram(const memory::GuestMemory& memory) {
   CHECK(memory.present(), "only RAM with bytes can be mapped");

@@ -37,9 +37,7 @@ Result<void> set_chip(int fd, uint32_t id, const std::array<uint8_t, N>& bytes) 
   return {};
 }
 
-uint64_t raw_now() {
-  return static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC_RAW));
-}
+uint64_t raw_now() { return static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC_RAW)); }
 
 }  // namespace
 
@@ -56,9 +54,7 @@ Result<void> Vm::load(const VmState& state) {
   return {};
 }
 
-Result<void> Vm::reset() {
-  return load_chips(pristine_);
-}
+Result<void> Vm::reset() { return load_chips(pristine_); }
 
 Result<void> Vm::save_chips(VmState& state) const {
   TRY(get_chip(fd(), KVM_IRQCHIP_PIC_MASTER, state.pic_master));
@@ -72,8 +68,8 @@ Result<void> Vm::load_chips(const VmState& state) {
   kvm_ioapic_state ioapic;
   std::memcpy(&ioapic, state.ioapic.data(), sizeof ioapic);
   if (ioapic.base_address != kIoapicBase) {
-    return fail("the state places the IOAPIC at {:#x} where only {:#x} is possible",
-                uint64_t{ioapic.base_address}, kIoapicBase);
+    return fail("the state places the IOAPIC at {:#x} where only {:#x} is possible", uint64_t{ioapic.base_address},
+                kIoapicBase);
   }
   TRY(set_chip(fd(), KVM_IRQCHIP_PIC_MASTER, state.pic_master));
   TRY(set_chip(fd(), KVM_IRQCHIP_PIC_SLAVE, state.pic_slave));
@@ -89,10 +85,8 @@ Result<ClockState> Vm::save_clock() const {
   uint64_t raw = raw_now();
   TRY_KVM(fd(), KVM_GET_CLOCK, &data);
   bool exact = (data.flags & KVM_CLOCK_HOST_TSC) != 0;
-  return ClockState{.guest_ns = data.clock,
-                    .host_raw_ns = raw,
-                    .has_host_tsc = exact,
-                    .host_tsc = exact ? data.host_tsc : 0};
+  return ClockState{
+      .guest_ns = data.clock, .host_raw_ns = raw, .has_host_tsc = exact, .host_tsc = exact ? data.host_tsc : 0};
 }
 
 Result<void> Vm::load_clock(const ClockState& state) {

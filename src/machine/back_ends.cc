@@ -26,9 +26,12 @@ Result<std::vector<std::unique_ptr<net::Backend>>> create_netdevs(const Config& 
 Result<NicPlan> plan_nic(qapi::Options options, unsigned index, const MachineType& type,
                          std::vector<std::unique_ptr<net::Backend>>& netdevs) {
   NicPlan nic;
-  nic.config = TRY(device::VirtioNetConfig::parse(
-      options, {.id = fmt::format("nic{}", index), .index = index, .backend_transfer = transfer_default(type, "virtio-net-pci")}));
-  auto found = std::ranges::find_if(netdevs, [&](const auto& netdev) { return netdev && netdev->id() == nic.config.netdev; });
+  nic.config =
+      TRY(device::VirtioNetConfig::parse(options, {.id = fmt::format("nic{}", index),
+                                                   .index = index,
+                                                   .backend_transfer = transfer_default(type, "virtio-net-pci")}));
+  auto found =
+      std::ranges::find_if(netdevs, [&](const auto& netdev) { return netdev && netdev->id() == nic.config.netdev; });
   if (found == netdevs.end()) {
     return fail("-device virtio-net-pci: no netdev '{}', or another device uses it", nic.config.netdev);
   }
@@ -61,7 +64,8 @@ Result<SerialOptions> parse_isa_serial(qapi::Options options, const MachineType&
   return serial;
 }
 
-Result<SerialPlan> create_serial(const Config& config, const SerialOptions& options, NamedFds& named_fds, event::Loop& loop) {
+Result<SerialPlan> create_serial(const Config& config, const SerialOptions& options, NamedFds& named_fds,
+                                 event::Loop& loop) {
   // A port nobody listens to is still there: the guest's tables announce it.
   auto chardev = options.chardev.empty() ? TRY(qapi::Options::parse("null,id=serial0", chardev::kImpliedKey, "-serial"))
                                          : TRY(find_chardev(config, options.chardev));
@@ -81,17 +85,20 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, N
     auto driver = TRY(options.take_string("driver")).value_or("");
     if (driver == "virtio-net-pci") {
       plan.nics.push_back(TRY(plan_nic(std::move(options), static_cast<unsigned>(plan.nics.size()), type, netdevs)));
-      if (!ids.insert(plan.nics.back().config.id).second) return fail("Duplicate device ID '{}'", plan.nics.back().config.id);
+      if (!ids.insert(plan.nics.back().config.id).second)
+        return fail("Duplicate device ID '{}'", plan.nics.back().config.id);
     } else if (driver == "isa-serial") {
       if (serial) return fail("this machine has one serial port: a second -device isa-serial has no place");
       serial = TRY(parse_isa_serial(std::move(options), type));
       if (!ids.insert(serial->id).second) return fail("Duplicate device ID '{}'", serial->id);
     } else {
-      return std::unexpected(Error(fmt::format("'{}' is not a valid device model name", driver)).remedy("-device help lists them"));
+      return std::unexpected(
+          Error(fmt::format("'{}' is not a valid device model name", driver)).remedy("-device help lists them"));
     }
   }
   for (const auto& netdev : netdevs) {
-    if (netdev) return fail("netdev '{}' is used by no device: add -device virtio-net-pci,netdev={}", netdev->id(), netdev->id());
+    if (netdev)
+      return fail("netdev '{}' is used by no device: add -device virtio-net-pci,netdev={}", netdev->id(), netdev->id());
   }
   if (config.serials.size() + (serial ? 1 : 0) > 1) return fail("this machine has one serial port, more are asked for");
   if (!serial) {

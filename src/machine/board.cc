@@ -58,7 +58,8 @@ Result<void> Board::map_buses() {
   static_assert(kEcam.size == pci::kEcamBytes);
   TRY(pio_.map(kSerialPorts.base, kSerialPorts.size, "serial port", *serial_));
   TRY(pio_.map(kPowerPorts.base, kPowerPorts.size, "power control", power_->ports()));
-  TRY(pio_.map(kKeyboardStatusPort.base, kKeyboardStatusPort.size, "keyboard controller", power_->keyboard_controller()));
+  TRY(pio_.map(kKeyboardStatusPort.base, kKeyboardStatusPort.size, "keyboard controller",
+               power_->keyboard_controller()));
   TRY(pio_.map(kPciConfigPorts.base, kPciConfigPorts.size, "PCI configuration", pci_->config_ports()));
   return mmio_.map(kEcam.base, kEcam.size, "ECAM", pci_->ecam());
 }
@@ -82,10 +83,8 @@ Result<void> Board::set_boot(const BootState& boot) {
     return vcpus_->set_boot(kvm::PvhBoot{.entry = static_cast<uint32_t>(boot.entry.value),
                                          .start_info = static_cast<uint32_t>(boot.info.value)});
   }
-  return vcpus_->set_boot(kvm::Linux64Boot{.entry = boot.entry.value,
-                                           .boot_params = boot.info.value,
-                                           .page_tables = boot.page_tables,
-                                           .gdt = boot.gdt});
+  return vcpus_->set_boot(kvm::Linux64Boot{
+      .entry = boot.entry.value, .boot_params = boot.info.value, .page_tables = boot.page_tables, .gdt = boot.gdt});
 }
 
 Result<void> Board::reset() {
@@ -120,8 +119,7 @@ unsigned Board::slot_of(device::VirtioNet& nic) const {
 }
 
 std::vector<DeviceSection> Board::sections() {
-  std::vector<DeviceSection> sections{
-      {"pci", pci_.get()}, {plan_.serial.id, serial_.get()}, {"power", power_.get()}};
+  std::vector<DeviceSection> sections{{"pci", pci_.get()}, {plan_.serial.id, serial_.get()}, {"power", power_.get()}};
   sections.push_back({"host-bridge", &pci_->host_bridge()});
   for (auto& nic : nics_) {
     for (const auto& [name, section] : nic->sections()) sections.push_back({name, &section});

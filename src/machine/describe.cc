@@ -74,12 +74,12 @@ std::string device_help(std::string_view driver) {
 Result<std::string> dump_vmstate(const std::string& machine_type) {
   const MachineType* type = TRY(find_machine_type(machine_type));
   const vmstate::Description* const declarations[] = {
-      &MachineState::description(),        &kvm::VcpuStates::description(),
-      &kvm::VmState::description(),        &pci::PciBusState::description(),
-      &device::UartState::description(),   &device::PowerState::description(),
-      &pci::PciFunctionState::description(), &virtio::TransportState::description(),
+      &MachineState::description(),           &kvm::VcpuStates::description(),
+      &kvm::VmState::description(),           &pci::PciBusState::description(),
+      &device::UartState::description(),      &device::PowerState::description(),
+      &pci::PciFunctionState::description(),  &virtio::TransportState::description(),
       &device::VirtioNetState::description(), &net::tap_state_description(),
-      &chardev::StreamState::description(), &chardev::SocketState::description(),
+      &chardev::StreamState::description(),   &chardev::SocketState::description(),
   };
   std::string text = fmt::format("{{\n  \"machine-type\": \"{}\",\n  \"compat-properties\": [", type->name);
   const char* separator = "";

@@ -48,7 +48,7 @@ inline constexpr uint64_t kKernelBase = memory::kMiB;
 
 inline constexpr Range kPciMemory{memory::kLowRamLimit, 0x2000'0000};
 inline constexpr unsigned kPciBuses = 1;
-inline constexpr Range kEcam{0xe000'0000, kPciBuses * memory::kMiB};
+inline constexpr Range kEcam{0xe000'0000, kPciBuses* memory::kMiB};
 static_assert(kPciMemory.end() == kEcam.base);
 
 inline constexpr Range kIoApic{0xfec0'0000, 0x1000};

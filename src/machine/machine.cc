@@ -20,8 +20,10 @@ Result<void> Machine::Impl::build() {
   if (config_.kernel.empty()) {
     return std::unexpected(Error("no kernel is given").remedy("-kernel PATH: a Linux bzImage or a PVH ELF"));
   }
-  if (config_.cpu_model != "host") return fail("CPU model '{}' is not supported; this version has 'host'", config_.cpu_model);
-  if (config_.vcpus < 1 || config_.vcpus > kMaxVcpus) return fail("{} vCPUs are asked for; 1 to {} are supported", config_.vcpus, kMaxVcpus);
+  if (config_.cpu_model != "host")
+    return fail("CPU model '{}' is not supported; this version has 'host'", config_.cpu_model);
+  if (config_.vcpus < 1 || config_.vcpus > kMaxVcpus)
+    return fail("{} vCPUs are asked for; 1 to {} are supported", config_.vcpus, kMaxVcpus);
   kernel_ = TRY(KernelImage::open(config_.kernel));
   if (kernel_->kind() == BootKind::kLinux64 && !kvm::host_has_hardware_virtualization()) {
     return std::unexpected(Error(fmt::format("this machine's KVM only emulates guest code (its processor shows neither "
@@ -71,8 +73,10 @@ Result<void> Machine::Impl::cont() {
     case RunState::kRunning: return {};
     case RunState::kPrelaunch:
     case RunState::kPaused: break;
-    case RunState::kInMigrate: return fail("the machine waits for an incoming guest and cannot be continued before it has arrived");
-    case RunState::kPostMigrate: return fail("the guest runs in another process; continuing it here would run it twice");
+    case RunState::kInMigrate:
+      return fail("the machine waits for an incoming guest and cannot be continued before it has arrived");
+    case RunState::kPostMigrate:
+      return fail("the guest runs in another process; continuing it here would run it twice");
     case RunState::kShutdown: return fail("the guest has shut down: system_reset it first");
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
     case RunState::kFinishMigrate: return fail("a hand-over is in its pause");
@@ -102,7 +106,8 @@ Result<void> Machine::Impl::reset(bool by_guest) {
   tell({.event = Event::kReset, .at_ns = realtime_ns(), .by_guest = by_guest});
   if (run_on) board_->run();
   // Shut down or failed: the machine is whole again, and waits for `cont`.
-  else if (state_ != RunState::kPrelaunch) state_ = RunState::kPaused;
+  else if (state_ != RunState::kPrelaunch)
+    state_ = RunState::kPaused;
   return {};
 }
 
@@ -188,10 +193,12 @@ std::vector<BackendReport> Machine::Impl::backends() {
     reports.push_back({device, type, backend, std::string(kind), reason.empty(), reason});
   };
   for (auto& nic : board_->plan().nics) {
-    report(nic.config.id, "virtio-net-pci", nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend);
+    report(nic.config.id, "virtio-net-pci", nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer,
+           *nic.backend);
   }
   const SerialPlan& serial = board_->plan().serial;
-  report(serial.id, "isa-serial", serial.backend->id(), serial.backend->kind(), serial.backend_transfer, *serial.backend);
+  report(serial.id, "isa-serial", serial.backend->id(), serial.backend->kind(), serial.backend_transfer,
+         *serial.backend);
   return reports;
 }
 

@@ -24,7 +24,10 @@ SavedSection save_struct(const char* name, const State& state) {
 SavedSection save_device(const DeviceSection& device) {
   vmstate::Writer writer;
   device.section->save(writer);
-  return {.name = device.name, .version = device.section->description().version, .bytes = writer.bytes(), .fds = writer.fds()};
+  return {.name = device.name,
+          .version = device.section->description().version,
+          .bytes = writer.bytes(),
+          .fds = writer.fds()};
 }
 
 template <class State>
@@ -111,7 +114,8 @@ std::vector<SectionInfo> Machine::Impl::sections() const {
   return infos;
 }
 
-MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, bool takes_part, vmstate::Movable& movable) const {
+MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, bool takes_part,
+                                    vmstate::Movable& movable) const {
   auto declared = movable.movable();
   return {.name = std::move(name),
           .kind = std::string(kind),
@@ -124,7 +128,8 @@ MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, boo
 std::vector<MovableInfo> Machine::Impl::movables() const {
   std::vector<MovableInfo> infos;
   for (const auto& nic : board_->plan().nics) {
-    infos.push_back(describe("netdev " + nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend));
+    infos.push_back(
+        describe("netdev " + nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend));
   }
   const SerialPlan& serial = board_->plan().serial;
   infos.push_back(describe("console " + serial.id, serial.backend->kind(), serial.backend_transfer, *serial.backend));
@@ -163,7 +168,8 @@ Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string
     const vmstate::Description* description = TRY(movable.movable->movable());
     vmstate::Writer writer;
     TRY_DOING(movable.name, movable.movable->save(writer));
-    saved.push_back({.name = movable.name, .version = description->version, .bytes = writer.bytes(), .fds = writer.fds()});
+    saved.push_back(
+        {.name = movable.name, .version = description->version, .bytes = writer.bytes(), .fds = writer.fds()});
   }
   return saved;
 }
@@ -200,7 +206,8 @@ Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& tran
 
 Result<void> Machine::Impl::load_vcpus(LoadedSection& section) {
   auto states = TRY(load_struct<kvm::VcpuStates>(section));
-  if (states.vcpus.size() != config_.vcpus) return fail("the state has {} vCPUs, this machine {}", states.vcpus.size(), config_.vcpus);
+  if (states.vcpus.size() != config_.vcpus)
+    return fail("the state has {} vCPUs, this machine {}", states.vcpus.size(), config_.vcpus);
   return board_->vcpus().load_all(states.vcpus);
 }
 
@@ -218,7 +225,8 @@ Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections) 
   return {};
 }
 
-Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer) {
+Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections,
+                                            const std::set<std::string>& transfer) {
   for (const auto& movable : movables()) {
     if (!transfer.contains(movable.name)) continue;
     auto section = TRY(take(sections, movable.name));

@@ -20,9 +20,8 @@ constexpr std::array kTypes = {
 }  // namespace
 
 bool MachineType::default_of(std::string_view driver, std::string_view property, bool newest) const {
-  auto found = std::ranges::find_if(compat, [&](const CompatProperty& entry) {
-    return entry.driver == driver && entry.property == property;
-  });
+  auto found = std::ranges::find_if(
+      compat, [&](const CompatProperty& entry) { return entry.driver == driver && entry.property == property; });
   return found == compat.end() ? newest : found->value;
 }
 
@@ -31,7 +30,8 @@ std::span<const MachineType> all_machine_types() { return kTypes; }
 Result<const MachineType*> find_machine_type(std::string_view name) {
   auto found = std::ranges::find(kTypes, name, &MachineType::name);
   if (found == kTypes.end()) {
-    return std::unexpected(Error(fmt::format("machine type '{}' is not supported", name)).remedy("-machine help lists them"));
+    return std::unexpected(
+        Error(fmt::format("machine type '{}' is not supported", name)).remedy("-machine help lists them"));
   }
   return &*found;
 }

@@ -53,7 +53,8 @@ Result<void> GuestMemory::adopt(UniqueFd memfd) {
   auto mapping = Mapping::of_fd(memfd.get(), 0, size_, Mapping::Sharing::kShared);
   if (!mapping) {
     auto error = std::move(mapping.error()).while_doing("mapping guest RAM");
-    if (huge) return std::unexpected(std::move(error).remedy("are enough huge pages reserved? see /proc/sys/vm/nr_hugepages"));
+    if (huge)
+      return std::unexpected(std::move(error).remedy("are enough huge pages reserved? see /proc/sys/vm/nr_hugepages"));
     return std::unexpected(std::move(error));
   }
   mapping_ = *std::move(mapping);

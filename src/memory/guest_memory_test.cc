@@ -41,8 +41,8 @@ TEST(GuestMemory, ram_above_3_gib_continues_at_4_gib) {
 
 TEST(GuestMemory, accesses_that_leave_ram_fail_and_copy_nothing) {
   auto memory = make(5 * kGiB);
-  for (uint64_t address : {kLowRamLimit - 4, kLowRamLimit, kHighRamBase - 1, kHighRamBase + 2 * kGiB - 4,
-                           ~uint64_t{0}, ~uint64_t{0} - 7}) {
+  for (uint64_t address : {kLowRamLimit - 4, kLowRamLimit, kHighRamBase - 1, kHighRamBase + 2 * kGiB - 4, ~uint64_t{0},
+                           ~uint64_t{0} - 7}) {
     EXPECT_FALSE(memory.write_value<uint64_t>({address}, 1)) << std::hex << address;
     EXPECT_FALSE(memory.read_value<uint64_t>({address}).has_value()) << std::hex << address;
   }

@@ -79,8 +79,8 @@ Result<std::pair<UniqueFd, pid_t>> examine_peer(int socket) {
     return fail_errno(errno, "cannot ask who the peer is");
   }
   if (credentials.uid != ::geteuid()) {
-    return fail("the peer runs as user {}, this process as user {}: a hand-over stays within one user",
-                credentials.uid, ::geteuid());
+    return fail("the peer runs as user {}, this process as user {}: a hand-over stays within one user", credentials.uid,
+                ::geteuid());
   }
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, credentials.pid, 0)));
   if (!pidfd) return fail_errno(errno, "cannot watch the peer process {}", credentials.pid);
@@ -190,7 +190,8 @@ Result<std::optional<Message>> Channel::take_complete_message() {
   Header header = TRY(decode(std::span<const uint8_t, kHeaderSize>(received_.data(), kHeaderSize)));
   size_t total = kHeaderSize + header.length;
   if (received_.size() < total) return std::nullopt;
-  if (received_fds_.size() < header.fds) return fail("{} file descriptors arrived where {} were announced", received_fds_.size(), header.fds);
+  if (received_fds_.size() < header.fds)
+    return fail("{} file descriptors arrived where {} were announced", received_fds_.size(), header.fds);
   Message message{.type = header.type, .body = {}, .fds = {}};
   message.body.assign(received_.begin() + kHeaderSize, received_.begin() + static_cast<ptrdiff_t>(total));
   if (::crc32_z(0, message.body.data(), message.body.size()) != header.crc) return fail("a message arrived damaged");

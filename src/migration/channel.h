@@ -40,7 +40,8 @@ struct Message {
   Result<T> as() && {
     vmstate::Reader reader(body, std::move(fds));
     T value = TRY(vmstate::read_state<T>(reader));
-    if (reader.unclaimed_fds() != 0) return fail("{} file descriptors arrived that nobody claims", reader.unclaimed_fds());
+    if (reader.unclaimed_fds() != 0)
+      return fail("{} file descriptors arrived that nobody claims", reader.unclaimed_fds());
     return value;
   }
 };

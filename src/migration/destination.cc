@@ -136,8 +136,7 @@ Result<void> Destination::on_prepare(Prepare prepare) {
 // The pause.
 Result<void> Destination::on_state(State state, int64_t received_ns) {
   TRY(load(std::move(state.sections)));
-  Running times{.received_ns = static_cast<uint64_t>(received_ns),
-                .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
+  Running times{.received_ns = static_cast<uint64_t>(received_ns), .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
   if (!ownership_->claim_for_destination()) return fail("the source has taken the guest back");
   times.owned_ns = static_cast<uint64_t>(monotonic_ns());
   enter(state, times);

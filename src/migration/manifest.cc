@@ -9,8 +9,10 @@ template <class Entry, class Value>
 Result<void> compare_lists(const char* what, const std::vector<Entry>& source, const std::vector<Entry>& destination,
                            Value value_of) {
   for (size_t i = 0; i < std::max(source.size(), destination.size()); ++i) {
-    if (i >= destination.size()) return fail("the source has {} '{}', which this destination lacks", what, source[i].name);
-    if (i >= source.size()) return fail("this destination has {} '{}', which the source lacks", what, destination[i].name);
+    if (i >= destination.size())
+      return fail("the source has {} '{}', which this destination lacks", what, source[i].name);
+    if (i >= source.size())
+      return fail("this destination has {} '{}', which the source lacks", what, destination[i].name);
     if (source[i].name != destination[i].name) {
       return fail("the source has {} '{}' where this destination has '{}'", what, source[i].name, destination[i].name);
     }
@@ -54,8 +56,9 @@ Result<std::set<std::string>> compare(const Hello& source, const Hello& destinat
   TRY(compare_lists("property", source.facts, destination.facts, [](const FactEntry& fact) { return fact.value; }));
   TRY(compare_lists("state section", source.sections, destination.sections,
                     [](const SectionEntry& section) { return section.signature; }));
-  TRY(compare_lists("back end", source.backends, destination.backends,
-                    [](const BackendEntry& backend) { return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off"); }));
+  TRY(compare_lists("back end", source.backends, destination.backends, [](const BackendEntry& backend) {
+    return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off");
+  }));
   std::set<std::string> transfer;
   if (!source.backend_transfer) return transfer;
   for (size_t i = 0; i < source.backends.size(); ++i) {
@@ -66,7 +69,8 @@ Result<std::set<std::string>> compare(const Hello& source, const Hello& destinat
       return fail("{}: the source has kind '{}', this destination '{}'", from.name, from.kind, to.kind);
     }
     if (from.signature != to.signature) {
-      return fail("{}: its state is declared as '{}' in the source and as '{}' here", from.name, from.signature, to.signature);
+      return fail("{}: its state is declared as '{}' in the source and as '{}' here", from.name, from.signature,
+                  to.signature);
     }
     transfer.insert(from.name);
   }
@@ -77,8 +81,9 @@ Result<void> check_movable(const machine::Handover& machine, const Parameters& p
   if (!parameters.backend_transfer) return {};
   for (const auto& movable : machine.movables()) {
     if (!movable.takes_part || movable.obstacle.empty()) continue;
-    return std::unexpected(Error(fmt::format("{} cannot move: {}", movable.name, movable.obstacle))
-                               .remedy("set backend-transfer=off for its device on both sides, or change the back end"));
+    return std::unexpected(
+        Error(fmt::format("{} cannot move: {}", movable.name, movable.obstacle))
+            .remedy("set backend-transfer=off for its device on both sides, or change the back end"));
   }
   return {};
 }

@@ -50,7 +50,8 @@ TEST(Manifest, a_parameter_set_on_one_side_only_is_refused_in_words) {
 TEST(Manifest, the_first_difference_is_named) {
   Hello other = sample();
   other.facts[1].value = "512 MiB";
-  EXPECT_EQ(refusal(sample(), other), "property 'RAM size' differs: the source has '256 MiB', this destination '512 MiB'");
+  EXPECT_EQ(refusal(sample(), other),
+            "property 'RAM size' differs: the source has '256 MiB', this destination '512 MiB'");
   other = sample();
   other.facts.push_back({"device at 00:01.0", "virtio-net-pci"});
   EXPECT_EQ(refusal(sample(), other), "this destination has property 'device at 00:01.0', which the source lacks");
@@ -61,8 +62,9 @@ TEST(Manifest, the_first_difference_is_named) {
             "state section 'serial0' differs: the source has 'uart/1{}', this destination 'uart/2{}'");
   other = sample();
   other.backends[0].takes_part = false;
-  EXPECT_EQ(refusal(sample(), other),
-            "back end 'netdev n0' differs: the source has 'backend-transfer=on', this destination 'backend-transfer=off'");
+  EXPECT_EQ(
+      refusal(sample(), other),
+      "back end 'netdev n0' differs: the source has 'backend-transfer=on', this destination 'backend-transfer=off'");
   other = sample();
   other.backends[0].kind = "stream";
   EXPECT_EQ(refusal(sample(), other), "netdev n0: the source has kind 'tap', this destination 'stream'");

@@ -90,8 +90,8 @@ struct Ready {
 };
 
 struct State {
-  bool run = false;             // the guest was running
-  uint64_t stop_asked_ns = 0;   // CLOCK_MONOTONIC: the pause begins
+  bool run = false;            // the guest was running
+  uint64_t stop_asked_ns = 0;  // CLOCK_MONOTONIC: the pause begins
   std::vector<SectionData> sections;
   static const vmstate::Description& description();
 };

@@ -98,12 +98,13 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
                    state == machine::RunState::kPrelaunch;
   if (!can_leave) return fail("a machine in run state '{}' has no guest to hand over", machine::name_of(state));
   note_status(Status::kSetup, "");
-  auto source = Source::start({.loop = environment_.loop,
-                               .machine = environment_.machine.handover(),
-                               .parameters = parameters_,
-                               .extras = extras(Which::kHere),
-                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); }},
-                              path);
+  auto source =
+      Source::start({.loop = environment_.loop,
+                     .machine = environment_.machine.handover(),
+                     .parameters = parameters_,
+                     .extras = extras(Which::kHere),
+                     .on_status = [this](Status status, const std::string& why) { note_status(status, why); }},
+                    path);
   if (!source) {
     note_status(Status::kFailed, source.error().message());
     return std::unexpected(std::move(source.error()));
@@ -119,14 +120,15 @@ Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
   }
   if (destination_) return fail("the incoming migration has already been started");
   auto path = TRY(unix_path(uri, parameters_));
-  destination_ = TRY(Destination::start({.loop = environment_.loop,
-                                         .machine = environment_.machine.handover(),
-                                         .parameters = [this] { return parameters_; },
-                                         .extras = extras(Which::kPending),
-                                         .stay_paused = stay_paused_,
-                                         .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
-                                         .on_lost = environment_.on_incoming_lost},
-                                        path));
+  destination_ =
+      TRY(Destination::start({.loop = environment_.loop,
+                              .machine = environment_.machine.handover(),
+                              .parameters = [this] { return parameters_; },
+                              .extras = extras(Which::kPending),
+                              .stay_paused = stay_paused_,
+                              .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
+                              .on_lost = environment_.on_incoming_lost},
+                             path));
   note_status(Status::kSetup, "");
   return {};
 }
@@ -140,8 +142,10 @@ Info Migration::Impl::query() const {
     info.phases = side.timeline().phases();
     info.moved = side.moved();
   };
-  if (source_) fill(*source_);
-  else if (destination_) fill(*destination_);
+  if (source_)
+    fill(*source_);
+  else if (destination_)
+    fill(*destination_);
   return info;
 }
 
@@ -156,7 +160,8 @@ const Parameters& Migration::parameters() const { return impl_->parameters_; }
 
 Result<void> Migration::set_parameters(const ParameterChanges& changes) {
   TRY(impl_->check_idle("changing migration parameters"));
-  if (changes.downtime_limit_ms && (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
+  if (changes.downtime_limit_ms &&
+      (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
     return fail("Parameter 'downtime-limit' expects a value from 1 to {} milliseconds", kMaxDowntimeLimitMs);
   }
   if (changes.backend_transfer) impl_->parameters_.backend_transfer = *changes.backend_transfer;
@@ -184,6 +189,8 @@ Info Migration::query() const { return impl_->query(); }
 bool Migration::in_progress() const { return impl_->in_progress(); }
 void Migration::set_observer(std::function<void(Status, int64_t)> observer) { impl_->observer_ = std::move(observer); }
 void Migration::set_stay_paused(bool stay_paused) { impl_->stay_paused_ = stay_paused; }
-void Migration::add_movable(std::string name, vmstate::Movable& movable) { impl_->extras_.push_back({std::move(name), &movable}); }
+void Migration::add_movable(std::string name, vmstate::Movable& movable) {
+  impl_->extras_.push_back({std::move(name), &movable});
+}
 
 }  // namespace pagurus::migration

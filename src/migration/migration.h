@@ -23,7 +23,7 @@ enum class Status { kNone, kSetup, kActive, kDevice, kCompleted, kCancelled, kFa
 std::string_view name_of(Status status);
 
 struct Parameters {
-  bool backend_transfer = false;   // backend-transfer
+  bool backend_transfer = false;     // backend-transfer
   uint64_t downtime_limit_ms = 300;  // downtime-limit: the longest pause before a roll-back
 };
 struct ParameterChanges {

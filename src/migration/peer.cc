@@ -6,7 +6,8 @@ std::vector<SectionData> to_messages(std::vector<machine::SavedSection> sections
   std::vector<SectionData> messages;
   messages.reserve(sections.size());
   for (auto& section : sections) {
-    SectionData data{.name = std::move(section.name), .version = section.version, .bytes = std::move(section.bytes), .fds = {}};
+    SectionData data{
+        .name = std::move(section.name), .version = section.version, .bytes = std::move(section.bytes), .fds = {}};
     for (int fd : section.fds) data.fds.push_back(vmstate::Fd::lend(fd));
     messages.push_back(std::move(data));
   }
@@ -17,7 +18,8 @@ std::vector<machine::LoadedSection> to_sections(std::vector<SectionData> message
   std::vector<machine::LoadedSection> sections;
   sections.reserve(messages.size());
   for (auto& data : messages) {
-    machine::LoadedSection section{.name = std::move(data.name), .version = data.version, .bytes = std::move(data.bytes), .fds = {}};
+    machine::LoadedSection section{
+        .name = std::move(data.name), .version = data.version, .bytes = std::move(data.bytes), .fds = {}};
     for (auto& fd : data.fds) section.fds.push_back(fd.take());
     sections.push_back(std::move(section));
   }

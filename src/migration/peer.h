@@ -19,8 +19,8 @@ class Timeline {
   explicit Timeline(int64_t begin_ns) : begin_ns_(begin_ns) {}
   // Adds a phase that ran from `from_ns` to `to_ns`.
   void add(std::string name, int64_t from_ns, int64_t to_ns) {
-    phases_.push_back({std::move(name), static_cast<double>(from_ns - begin_ns_) / 1e3,
-                       static_cast<double>(to_ns - from_ns) / 1e3});
+    phases_.push_back(
+        {std::move(name), static_cast<double>(from_ns - begin_ns_) / 1e3, static_cast<double>(to_ns - from_ns) / 1e3});
   }
   const std::vector<Phase>& phases() const { return phases_; }
   int64_t begin_ns() const { return begin_ns_; }

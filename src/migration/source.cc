@@ -42,8 +42,7 @@ Result<void> Source::await(Step step, uint64_t timeout_us) {
   const char* complaint = step == Step::kHello ? "the destination did not answer HELLO in time"
                                                : "the destination did not get ready in time";
   Source* self = this;
-  timeout_ =
-      TRY(environment_.loop.after(timeout_us, [self, complaint] { self->end(Status::kFailed, complaint); }));
+  timeout_ = TRY(environment_.loop.after(timeout_us, [self, complaint] { self->end(Status::kFailed, complaint); }));
   return {};
 }
 

@@ -10,8 +10,7 @@ void CommandTable::add(std::string name, Handler handler) {
 Result<qapi::Json> CommandTable::execute(const std::string& name, Call& call) const {
   auto found = handlers_.find(name);
   if (found == handlers_.end()) {
-    return std::unexpected(
-        Error("The command " + name + " has not been found", ErrorClass::kCommandNotFound));
+    return std::unexpected(Error("The command " + name + " has not been found", ErrorClass::kCommandNotFound));
   }
   return found->second(call);
 }

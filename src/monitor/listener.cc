@@ -44,8 +44,7 @@ Result<void> check_listening(int fd) {
   sockaddr_un address{};
   socklen_t address_size = sizeof address;
   if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || listening == 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) < 0 ||
-      address.sun_family != AF_UNIX) {
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) < 0 || address.sun_family != AF_UNIX) {
     return fail("the descriptor is not a listening UNIX socket");
   }
   return {};
@@ -79,9 +78,7 @@ void Listener::accept_one() {
   if (*client) on_client_(std::move(**client));
 }
 
-Result<const vmstate::Description*> Listener::movable() const {
-  return &ListenerState::description();
-}
+Result<const vmstate::Description*> Listener::movable() const { return &ListenerState::description(); }
 
 void Listener::freeze() { watch_ = event::Watch(); }
 

@@ -30,8 +30,7 @@ class Listener : public vmstate::Movable {
   enum class Start { kNewGuest, kIncoming };
   using OnClient = std::function<void(UniqueFd)>;
 
-  static Result<std::unique_ptr<Listener>> create(event::Loop& loop, std::string path, Start start,
-                                                  OnClient on_client);
+  static Result<std::unique_ptr<Listener>> create(event::Loop& loop, std::string path, Start start, OnClient on_client);
 
   bool pending() const { return !listener_.has_value(); }
   // The name under which the two sides of a hand-over find each other's listener.

@@ -28,8 +28,7 @@ Result<Json> query_cpus(Services services, Call& call) {
   TRY(call.arguments.finish());
   Json::Array cpus;
   for (int thread_id : services.machine.vcpu_thread_ids()) {
-    cpus.push_back(Json::object(
-        {{"cpu-index", cpus.size()}, {"thread-id", thread_id}, {"target", "x86_64"}}));
+    cpus.push_back(Json::object({{"cpu-index", cpus.size()}, {"thread-id", thread_id}, {"target", "x86_64"}}));
   }
   return Json(std::move(cpus));
 }

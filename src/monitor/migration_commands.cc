@@ -29,8 +29,8 @@ Result<Json> set_parameters(Services services, Call& call) {
 Result<Json> query_parameters(Services services, Call& call) {
   TRY(call.arguments.finish());
   const migration::Parameters& parameters = services.migration.parameters();
-  return Json::object({{"backend-transfer", parameters.backend_transfer},
-                       {"downtime-limit", parameters.downtime_limit_ms}});
+  return Json::object(
+      {{"backend-transfer", parameters.backend_transfer}, {"downtime-limit", parameters.downtime_limit_ms}});
 }
 
 Result<Json> set_capabilities(Services services, Call& call) {
@@ -85,8 +85,7 @@ Result<Json> migrate_continue(Services, Call& call) {
 }
 
 Json phase_json(const migration::Phase& phase) {
-  return Json::object(
-      {{"name", phase.name}, {"start-us", phase.start_us}, {"duration-us", phase.duration_us}});
+  return Json::object({{"name", phase.name}, {"start-us", phase.start_us}, {"duration-us", phase.duration_us}});
 }
 
 // QEMU's fields first, then ours: the pause in milliseconds with fractions, the time line, and what
@@ -95,8 +94,8 @@ Result<Json> query_migrate(Services services, Call& call) {
   TRY(call.arguments.finish());
   migration::Info info = services.migration.query();
   if (info.status == Status::kNone) return Json::object();
-  Json result = Json::object({{"status", migration::name_of(info.status)},
-                              {"total-time", std::llround(info.total_time_ms)}});
+  Json result =
+      Json::object({{"status", migration::name_of(info.status)}, {"total-time", std::llround(info.total_time_ms)}});
   if (!info.error.empty()) result.set("error-desc", info.error);
   if (info.downtime_ms > 0) {
     result.set("downtime", std::llround(info.downtime_ms));

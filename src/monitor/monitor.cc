@@ -20,13 +20,11 @@ Monitor::~Monitor() {
   services_.machine.remove_observer(*this);
 }
 
-Result<std::unique_ptr<Monitor>> Monitor::create(Services services,
-                                                 const std::vector<Endpoint>& endpoints) {
+Result<std::unique_ptr<Monitor>> Monitor::create(Services services, const std::vector<Endpoint>& endpoints) {
   std::unique_ptr<Monitor> monitor(new Monitor(services));
   services.machine.add_observer(*monitor);
-  services.migration.set_observer([self = monitor.get()](migration::Status status, int64_t at_ns) {
-    self->on_migration_status(status, at_ns);
-  });
+  services.migration.set_observer(
+      [self = monitor.get()](migration::Status status, int64_t at_ns) { self->on_migration_status(status, at_ns); });
   for (const Endpoint& endpoint : endpoints) TRY(monitor->open(endpoint));
   return monitor;
 }
@@ -37,16 +35,13 @@ Result<void> Monitor::open(const Endpoint& endpoint) {
       Stream stream{TRY(duplicate(0)), TRY(duplicate(1))};
       return add_session(std::move(stream));
     }
-    case Endpoint::Kind::kConnected:
-      return add_session({UniqueFd(endpoint.fd), UniqueFd()});
-    case Endpoint::Kind::kListen:
-      break;
+    case Endpoint::Kind::kConnected: return add_session({UniqueFd(endpoint.fd), UniqueFd()});
+    case Endpoint::Kind::kListen: break;
   }
   bool incoming = services_.machine.config().incoming;
-  auto listener = TRY(Listener::create(
-      services_.loop, endpoint.path,
-      incoming ? Listener::Start::kIncoming : Listener::Start::kNewGuest,
-      [this](UniqueFd client) { add_client(std::move(client)); }));
+  auto listener = TRY(Listener::create(services_.loop, endpoint.path,
+                                       incoming ? Listener::Start::kIncoming : Listener::Start::kNewGuest,
+                                       [this](UniqueFd client) { add_client(std::move(client)); }));
   // In a destination, what is not pending is opened already, and the source must not be asked for
   // it; it is offered later, when this process is the source of the next hand-over.
   bool offer = listener->pending() || !incoming;
@@ -70,8 +65,7 @@ Result<void> Monitor::add_session(Stream stream) {
     auto timer = services_.loop.after(0, [this] { remove_closed_sessions(); });
     if (timer) reaper_ = std::move(*timer);
   };
-  sessions_.push_back(
-      TRY(Session::create(services_.loop, std::move(stream), commands_, std::move(on_closed))));
+  sessions_.push_back(TRY(Session::create(services_.loop, std::move(stream), commands_, std::move(on_closed))));
   return {};
 }
 

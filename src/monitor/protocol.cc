@@ -56,19 +56,15 @@ Json version_info() {
     at = std::from_chars(at, end, part).ptr;
     if (at != end) ++at;
   }
-  return Json::object(
-      {{"qemu", Json::object({{"micro", parts[2]}, {"minor", parts[1]}, {"major", parts[0]}})},
-       {"package", "pagurus-" PAGURUS_VERSION}});
+  return Json::object({{"qemu", Json::object({{"micro", parts[2]}, {"minor", parts[1]}, {"major", parts[0]}})},
+                       {"package", "pagurus-" PAGURUS_VERSION}});
 }
 
 Json greeting() {
-  return Json::object(
-      {{"QMP", Json::object({{"version", version_info()}, {"capabilities", Json::Array()}})}});
+  return Json::object({{"QMP", Json::object({{"version", version_info()}, {"capabilities", Json::Array()}})}});
 }
 
-Json success_reply(Json result, const Json* id) {
-  return with_id(Json::object({{"return", std::move(result)}}), id);
-}
+Json success_reply(Json result, const Json* id) { return with_id(Json::object({{"return", std::move(result)}}), id); }
 
 Json error_reply(const Error& error, const Json* id) {
   Json body = Json::object({{"class", name_of(error.error_class())}, {"desc", error.message()}});
@@ -76,8 +72,7 @@ Json error_reply(const Error& error, const Json* id) {
 }
 
 Json event(std::string_view name, Json data, int64_t at_ns) {
-  Json time = Json::object({{"seconds", at_ns / 1'000'000'000},
-                            {"microseconds", at_ns % 1'000'000'000 / 1000}});
+  Json time = Json::object({{"seconds", at_ns / 1'000'000'000}, {"microseconds", at_ns % 1'000'000'000 / 1000}});
   Json result = Json::object({{"timestamp", std::move(time)}, {"event", name}});
   if (!data.is_null()) result.set("data", std::move(data));
   return result;

@@ -73,11 +73,9 @@ Session::Session(Stream stream, const CommandTable& commands, std::function<void
 
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::create(event::Loop& loop, Stream stream,
-                                                 const CommandTable& commands,
+Result<std::unique_ptr<Session>> Session::create(event::Loop& loop, Stream stream, const CommandTable& commands,
                                                  std::function<void()> on_closed) {
-  std::unique_ptr<Session> session(
-      new Session(std::move(stream), commands, std::move(on_closed)));
+  std::unique_ptr<Session> session(new Session(std::move(stream), commands, std::move(on_closed)));
   TRY(session->start(loop));
   return session;
 }
@@ -145,8 +143,8 @@ Result<Json> Session::execute(const Json& message) {
   qapi::Arguments arguments(std::move(request.arguments));
   if (request.command == "qmp_capabilities") return negotiate(std::move(arguments));
   if (state_ == State::kGreeted) {
-    return std::unexpected(Error("Expecting capabilities negotiation with 'qmp_capabilities'",
-                                 ErrorClass::kCommandNotFound));
+    return std::unexpected(
+        Error("Expecting capabilities negotiation with 'qmp_capabilities'", ErrorClass::kCommandNotFound));
   }
   Call call{std::move(arguments), fds_};
   return commands_.execute(request.command, call);
@@ -155,8 +153,7 @@ Result<Json> Session::execute(const Json& message) {
 Result<Json> Session::negotiate(qapi::Arguments arguments) {
   if (state_ == State::kNegotiated) {
     return std::unexpected(
-        Error("Capabilities negotiation is already complete, command ignored",
-              ErrorClass::kCommandNotFound));
+        Error("Capabilities negotiation is already complete, command ignored", ErrorClass::kCommandNotFound));
   }
   if (arguments.has("enable")) {
     for (const Json& capability : TRY(arguments.take_array("enable"))) {

@@ -35,8 +35,7 @@ class Session {
 
   // Sends the greeting.  `on_closed` is called once, from the loop or from send_event(); the
   // session must then be destroyed, but not before the call returns.
-  static Result<std::unique_ptr<Session>> create(event::Loop& loop, Stream stream,
-                                                 const CommandTable& commands,
+  static Result<std::unique_ptr<Session>> create(event::Loop& loop, Stream stream, const CommandTable& commands,
                                                  std::function<void()> on_closed);
   ~Session();
   Session(const Session&) = delete;

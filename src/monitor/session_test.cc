@@ -37,7 +37,8 @@ class SessionTest : public testing::Test {
     table_.add("missing-device", [](Call&) -> Result<Json> {
       return std::unexpected(Error("Device 'x' not found", ErrorClass::kDeviceNotFound));
     });
-    session_ = std::move(*Session::create(*loop_, {UniqueFd(server_fd_), UniqueFd()}, table_, [this] { closed_ = true; }));
+    session_ =
+        std::move(*Session::create(*loop_, {UniqueFd(server_fd_), UniqueFd()}, table_, [this] { closed_ = true; }));
     thread_ = std::thread([this] { static_cast<void>(loop_->run()); });
   }
 
@@ -47,7 +48,9 @@ class SessionTest : public testing::Test {
     session_.reset();
   }
 
-  void send_text(std::string_view text) { ASSERT_EQ(write(client_.get(), text.data(), text.size()), ssize_t(text.size())); }
+  void send_text(std::string_view text) {
+    ASSERT_EQ(write(client_.get(), text.data(), text.size()), ssize_t(text.size()));
+  }
 
   void send_with_fds(std::string_view text, const std::vector<int>& fds) {
     alignas(cmsghdr) char control[256] = {};
@@ -152,7 +155,8 @@ TEST_F(SessionTest, malformed_requests_are_answered_and_survived) {
     std::string expected = R"({"error": {"class": "GenericError", "desc": ")" + std::string(reason) + R"("}})";
     EXPECT_EQ(ask(std::string(request) + "\n"), expected) << request;
   }
-  EXPECT_TRUE(ask("{\"execute\" nonsense}\n").starts_with(R"({"error": {"class": "GenericError", "desc": "JSON parse error, )"));
+  EXPECT_TRUE(ask("{\"execute\" nonsense}\n")
+                  .starts_with(R"({"error": {"class": "GenericError", "desc": "JSON parse error, )"));
   EXPECT_EQ(ask(R"({"execute": "echo", "arguments": {"text": "alive"}})"), R"({"return": {"text": "alive"}})");
 }
 

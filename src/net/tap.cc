@@ -29,8 +29,7 @@ Result<ifreq> queue_of(int fd) {
   struct stat info {};
   // TUNGETIFF's number may mean something else to another device: look at what the descriptor is first.
   constexpr unsigned kMiscMajor = 10, kTunMinor = 200;
-  bool tun_device = ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) &&
-                    info.st_rdev == makedev(kMiscMajor, kTunMinor);
+  bool tun_device = ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(kMiscMajor, kTunMinor);
   if (!tun_device) return fail("file descriptor {} is not a TAP (it is no open /dev/net/tun)", fd);
   if (::ioctl(fd, TUNGETIFF, &request) != 0) {
     return fail_errno(errno, "file descriptor {} is not attached to a TAP", fd);
@@ -135,8 +134,8 @@ Tap::~Tap() {
 Result<void> Tap::open() {
   CHECK(pending(), "a TAP is opened once");
   std::string doing = fmt::format("netdev '{}'", config_.id);
-  UniqueFd fd = config_.fd.empty() ? TRY_DOING(doing, open_by_name())
-                                   : TRY_DOING(doing, named_fds_.resolve(config_.fd));
+  UniqueFd fd =
+      config_.fd.empty() ? TRY_DOING(doing, open_by_name()) : TRY_DOING(doing, named_fds_.resolve(config_.fd));
   TRY_DOING(doing, set_up(std::move(fd)));
   bool own = config_.fd.empty();
   if (own && config_.script != "no") TRY_DOING(doing, run_script(config_.script, ifname_));
@@ -167,10 +166,10 @@ Result<UniqueFd> Tap::open_by_name() {
     int error = errno;
     auto failure = fail_errno(error, "cannot attach to TAP '{}'", config_.ifname);
     const char* remedy = error == EBUSY ? "another process uses it: stop that one, or give this guest a TAP of its own"
-                         : error == EPERM
-                             ? "run as the TAP's owner (ip tuntap add ... user NAME) or with CAP_NET_ADMIN"
-                         : error == EINVAL ? "it is no TAP, or a multi-queue one: make it with ip tuntap add ... mode tap"
-                                           : "";
+                         : error == EPERM ? "run as the TAP's owner (ip tuntap add ... user NAME) or with CAP_NET_ADMIN"
+                         : error == EINVAL
+                             ? "it is no TAP, or a multi-queue one: make it with ip tuntap add ... mode tap"
+                             : "";
     return std::unexpected(std::move(failure.error()).remedy(remedy));
   }
   return fd;
@@ -180,7 +179,8 @@ Result<UniqueFd> Tap::open_by_name() {
 Result<void> Tap::set_up(UniqueFd fd) {
   ifreq queue = TRY(queue_of(fd.get()));
   bool has_header = (queue.ifr_flags & IFF_VNET_HDR) != 0;
-  if (has_header && !config_.vnet_hdr) return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", queue.ifr_name);
+  if (has_header && !config_.vnet_hdr)
+    return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", queue.ifr_name);
   if (has_header && ::ioctl(fd.get(), TUNSETVNETHDRSZ, &kVnetHeaderSize) != 0) {
     return fail_errno(errno, "cannot set the vnet header size of TAP '{}'", queue.ifr_name);
   }
@@ -263,8 +263,13 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
   }
   if (!state.enabled) return fail("TAP '{}' is disabled, which a single queue cannot be", state.ifname);
   vnet_header_ = has_header;
-  offloads_ = {.csum = state.has_csum, .tso4 = state.has_tso4, .tso6 = state.has_tso6, .ecn = state.has_ecn,
-               .ufo = state.has_ufo, .uso4 = state.has_uso, .uso6 = state.has_uso};
+  offloads_ = {.csum = state.has_csum,
+               .tso4 = state.has_tso4,
+               .tso6 = state.has_tso6,
+               .ecn = state.has_ecn,
+               .ufo = state.has_ufo,
+               .uso4 = state.has_uso,
+               .uso6 = state.has_uso};
   ifname_ = state.ifname;
   fd_ = state.fd.take();
   run_down_script_ = false;

@@ -24,12 +24,12 @@ namespace pagurus::net {
 
 struct TapConfig {
   std::string id;
-  std::string ifname;            // empty: the kernel chooses
-  std::string fd;                // exclusive with ifname and scripts
-  std::string script = "no";     // "no": none
+  std::string ifname;         // empty: the kernel chooses
+  std::string fd;             // exclusive with ifname and scripts
+  std::string script = "no";  // "no": none
   std::string downscript = "no";
   bool vnet_hdr = true;
-  uint64_t sndbuf = 0;           // bytes in flight before transmit blocks; 0: the kernel's default
+  uint64_t sndbuf = 0;  // bytes in flight before transmit blocks; 0: the kernel's default
 
   static Result<TapConfig> parse(qapi::Options& options);
 };

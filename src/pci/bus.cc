@@ -6,11 +6,8 @@ namespace pagurus::pci {
 namespace {
 
 // QEMU's generic PCI Express host bridge: known to operating systems, and without any quirk in them.
-constexpr Identity kHostBridge{.vendor = 0x1b36,
-                               .device = 0x0008,
-                               .subsystem_vendor = 0x1af4,
-                               .subsystem = 0x1100,
-                               .class_code = 0x060000};
+constexpr Identity kHostBridge{
+    .vendor = 0x1b36, .device = 0x0008, .subsystem_vendor = 0x1af4, .subsystem = 0x1100, .class_code = 0x060000};
 constexpr uint32_t kAddressEnable = 1u << 31;
 
 }  // namespace

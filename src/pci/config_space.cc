@@ -30,8 +30,7 @@ void ConfigSpace::write(uint16_t offset, unsigned size, uint32_t value) {
   }
 }
 
-uint8_t ConfigSpace::add_capability(uint8_t id, std::span<const uint8_t> body,
-                                    std::span<const uint8_t> writable) {
+uint8_t ConfigSpace::add_capability(uint8_t id, std::span<const uint8_t> body, std::span<const uint8_t> writable) {
   size_t size = (2 + body.size() + 3) & ~size_t{3};
   CHECK(free_ + size <= kConfigBytes, "the capabilities of a device are few and known");
   CHECK(writable.empty() || writable.size() == body.size(), "a mask covers the whole body");

@@ -14,9 +14,7 @@ namespace {
 // (Unicode 15, table 3-7).
 size_t utf8_length(std::string_view text) {
   auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : uint8_t{0}; };
-  auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {
-    return byte(i) >= low && byte(i) <= high;
-  };
+  auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) { return byte(i) >= low && byte(i) <= high; };
   uint8_t first = byte(0);
   if (first < 0x80) return 1;
   if (first >= 0xc2 && first <= 0xdf) return tail(1) ? 2 : 0;
@@ -39,14 +37,22 @@ class Printer {
   explicit Printer(Layout layout) : layout_(layout) {}
 
   void print(const Json& value) {
-    if (value.is_null()) out_ += "null";
-    else if (value.is_bool()) out_ += value.as_bool() ? "true" : "false";
-    else if (value.fits_int64()) out_ += fmt::to_string(value.as_int64());
-    else if (value.is_integer()) out_ += fmt::to_string(value.as_uint64());
-    else if (value.is_number()) print_double(value.as_double());
-    else if (value.is_string()) print_string(value.as_string());
-    else if (value.is_array()) print_array(value.as_array());
-    else print_object(value.as_object());
+    if (value.is_null())
+      out_ += "null";
+    else if (value.is_bool())
+      out_ += value.as_bool() ? "true" : "false";
+    else if (value.fits_int64())
+      out_ += fmt::to_string(value.as_int64());
+    else if (value.is_integer())
+      out_ += fmt::to_string(value.as_uint64());
+    else if (value.is_number())
+      print_double(value.as_double());
+    else if (value.is_string())
+      print_string(value.as_string());
+    else if (value.is_array())
+      print_array(value.as_array());
+    else
+      print_object(value.as_object());
   }
 
   std::string take() { return std::move(out_); }
@@ -61,9 +67,12 @@ class Printer {
     out_ += '"';
     while (!text.empty()) {
       size_t length = utf8_length(text);
-      if (length == 0) out_ += "\\ufffd";
-      else if (length == 1) print_ascii(text[0]);
-      else out_ += text.substr(0, length);
+      if (length == 0)
+        out_ += "\\ufffd";
+      else if (length == 1)
+        print_ascii(text[0]);
+      else
+        out_ += text.substr(0, length);
       text.remove_prefix(std::max<size_t>(length, 1));
     }
     out_ += '"';
@@ -78,8 +87,10 @@ class Printer {
       case '\t': out_ += "\\t"; return;
       default: break;
     }
-    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) out_ += fmt::format("\\u{:04x}", c);
-    else out_ += c;
+    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f)
+      out_ += fmt::format("\\u{:04x}", c);
+    else
+      out_ += c;
   }
 
   void print_array(const Json::Array& array) {
@@ -128,9 +139,7 @@ Json::Json(Object value) : value_(std::move(value)) {}
 
 Json Json::object(std::initializer_list<Member> members) { return Json(Object(members)); }
 
-Json Json::strings(const std::vector<std::string>& values) {
-  return Json(Array(values.begin(), values.end()));
-}
+Json Json::strings(const std::vector<std::string>& values) { return Json(Array(values.begin(), values.end())); }
 
 double Json::as_double() const {
   if (is<int64_t>()) return static_cast<double>(as_int64());

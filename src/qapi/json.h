@@ -32,11 +32,12 @@ class Json {
   template <std::signed_integral T>
   Json(T value) : value_(int64_t{value}) {}
   template <std::unsigned_integral T>
-    requires(!std::same_as<T, bool>)
-  Json(T value) {
+  requires(!std::same_as<T, bool>) Json(T value) {
     // One form for each number, so that equal numbers compare equal.
-    if (uint64_t{value} <= uint64_t{INT64_MAX}) value_ = static_cast<int64_t>(value);
-    else value_ = uint64_t{value};
+    if (uint64_t{value} <= uint64_t{INT64_MAX})
+      value_ = static_cast<int64_t>(value);
+    else
+      value_ = uint64_t{value};
   }
   Json(double value) : value_(value) {}
   Json(std::string value) : value_(std::move(value)) {}

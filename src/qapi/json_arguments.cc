@@ -4,9 +4,7 @@
 
 namespace pagurus::qapi {
 
-std::unexpected<Error> missing_parameter(std::string_view name) {
-  return fail("Parameter '{}' is missing", name);
-}
+std::unexpected<Error> missing_parameter(std::string_view name) { return fail("Parameter '{}' is missing", name); }
 
 std::unexpected<Error> wrong_parameter_type(std::string_view name, std::string_view expected) {
   return fail("Invalid parameter type for '{}', expected: {}", name, expected);

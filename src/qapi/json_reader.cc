@@ -120,8 +120,7 @@ struct JsonReader::Parser {
 };
 
 JsonReader::JsonReader() : JsonReader(Limits()) {}
-JsonReader::JsonReader(Limits limits)
-    : limits_(limits), parser_(std::make_unique<Parser>(limits.max_depth)) {}
+JsonReader::JsonReader(Limits limits) : limits_(limits), parser_(std::make_unique<Parser>(limits.max_depth)) {}
 JsonReader::~JsonReader() = default;
 JsonReader::JsonReader(JsonReader&&) noexcept = default;
 JsonReader& JsonReader::operator=(JsonReader&&) noexcept = default;

@@ -14,9 +14,8 @@ std::string error_of(std::string_view text) {
 }
 
 TEST(Json, prints_what_it_read) {
-  for (const char* text :
-       {"null", "true", "-1", "18446744073709551615", "0.25", R"("a\"\\\n\u0001é")", "[]", "{}",
-        R"({"a": [1, {"b": null}], "c": "x"})"}) {
+  for (const char* text : {"null", "true", "-1", "18446744073709551615", "0.25", R"("a\"\\\n\u0001é")", "[]", "{}",
+                           R"({"a": [1, {"b": null}], "c": "x"})"}) {
     auto value = parse_json(text);
     ASSERT_TRUE(value.has_value()) << text << ": " << value.error().message();
     EXPECT_EQ(value->text(), text);
@@ -24,7 +23,10 @@ TEST(Json, prints_what_it_read) {
 }
 
 TEST(Json, bytes_that_are_not_utf8_are_replaced_when_printed) {
-  EXPECT_EQ(Json("a\xff" "b\xc3").text(), "\"a\\ufffdb\\ufffd\"");
+  EXPECT_EQ(Json("a\xff"
+                 "b\xc3")
+                .text(),
+            "\"a\\ufffdb\\ufffd\"");
   EXPECT_EQ(Json("\xed\xa0\x80").text(), "\"\\ufffd\\ufffd\\ufffd\"");  // a surrogate
 }
 
@@ -43,8 +45,8 @@ TEST(JsonReader, duplicate_keys_are_refused) {
 }
 
 TEST(JsonReader, malformed_text_is_refused) {
-  for (const char* text : {"", " ", "{", "{]", "{'a': 1}", "{\"a\": 1,}", "nul", "01", "\"\xff\"",
-                           "1 2", "{} x", "\"\\ud800\"", "1e999", "{\"a\" 1}"}) {
+  for (const char* text : {"", " ", "{", "{]", "{'a': 1}", "{\"a\": 1,}", "nul", "01", "\"\xff\"", "1 2", "{} x",
+                           "\"\\ud800\"", "1e999", "{\"a\" 1}"}) {
     EXPECT_TRUE(error_of(text).starts_with("JSON parse error, ")) << text << ": " << error_of(text);
   }
 }
@@ -60,9 +62,8 @@ TEST(JsonReader, values_may_arrive_byte_by_byte) {
       seen.push_back((*value)->text());
     }
   }
-  EXPECT_EQ(seen, (std::vector<std::string>{
-                      R"({"execute": "a", "arguments": {"x": "é\n", "y": 12345678901}})",
-                      "[1500, -7]", "12", "\"z\""}));
+  EXPECT_EQ(seen, (std::vector<std::string>{R"({"execute": "a", "arguments": {"x": "é\n", "y": 12345678901}})",
+                                            "[1500, -7]", "12", "\"z\""}));
   EXPECT_TRUE(reader.idle());
 }
 
@@ -117,8 +118,7 @@ TEST(Arguments, missing_mistyped_and_unexpected_members_are_named) {
   EXPECT_EQ(make("{}").take_string("uri").error().message(), "Parameter 'uri' is missing");
   EXPECT_EQ(make(R"({"uri": 1})").take_string("uri").error().message(),
             "Invalid parameter type for 'uri', expected: string");
-  EXPECT_EQ(make(R"({"uri": "x", "foo": 1})").finish().error().message(),
-            "Parameter 'uri' is unexpected");
+  EXPECT_EQ(make(R"({"uri": "x", "foo": 1})").finish().error().message(), "Parameter 'uri' is unexpected");
   EXPECT_FALSE(make(R"({"n": -1})").take_optional_uint("n").has_value());
   auto good = make(R"({"uri": "x", "on": true, "n": 7})");
   EXPECT_EQ(*good.take_string("uri"), "x");

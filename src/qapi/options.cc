@@ -36,11 +36,16 @@ std::optional<uint64_t> parse_number(std::string_view text) {
 
 int suffix_shift(char suffix) {
   switch (suffix) {
-    case 'b': case 'B': return 0;
-    case 'k': case 'K': return 10;
-    case 'm': case 'M': return 20;
-    case 'g': case 'G': return 30;
-    case 't': case 'T': return 40;
+    case 'b':
+    case 'B': return 0;
+    case 'k':
+    case 'K': return 10;
+    case 'm':
+    case 'M': return 20;
+    case 'g':
+    case 'G': return 30;
+    case 't':
+    case 'T': return 40;
     default: return -1;
   }
 }

@@ -152,8 +152,8 @@ void PciTransport::start_driver() {
   auto queues = make_queues(std::vector<QueuePosition>(queues_.size()));
   if (!queues) return needs_reset(queues.error().message().c_str());
   active_ = true;
-  auto activated = device_.activate(
-      {.features = driver_features_, .queues = *std::move(queues), .origin = Origin::kDriver});
+  auto activated =
+      device_.activate({.features = driver_features_, .queues = *std::move(queues), .origin = Origin::kDriver});
   if (!activated) needs_reset(activated.error().message().c_str());
 }
 

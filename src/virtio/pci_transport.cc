@@ -281,7 +281,8 @@ Result<void> PciTransport::load(vmstate::Reader& reader) {
   }
   auto queues = TRY_DOING(name_, make_queues(positions));
   active_ = true;
-  TRY_DOING(name_, device_.activate({.features = driver_features_, .queues = std::move(queues), .origin = Origin::kRestored}));
+  TRY_DOING(name_,
+            device_.activate({.features = driver_features_, .queues = std::move(queues), .origin = Origin::kRestored}));
   return {};
 }
 

@@ -118,8 +118,8 @@ class Queue {
   Rings rings_;
   uint16_t size_;
   QueueFeatures features_;
-  uint16_t seen_avail_;       // the driver's idx when we last looked
-  uint16_t pushed_ = 0;       // pushed and not published
+  uint16_t seen_avail_;  // the driver's idx when we last looked
+  uint16_t pushed_ = 0;  // pushed and not published
   // Both halves of QueuePosition in one word, so that another thread sees a pair that was true.
   std::atomic<uint32_t> position_;
 };

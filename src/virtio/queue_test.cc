@@ -132,7 +132,10 @@ struct Hostile {
 TEST_F(QueueTest, a_chain_that_breaks_the_rules_breaks_the_ring) {
   const Descriptor indirect{.address = 0x30000, .length = 32, .flags = kDescIndirect, .next = 0};
   const Descriptor good{.address = 0x20000, .length = 16, .flags = 0, .next = 0};
-  auto with = [](Descriptor d, auto change) { change(d); return d; };
+  auto with = [](Descriptor d, auto change) {
+    change(d);
+    return d;
+  };
   const Hostile cases[] = {
       {"loop", {{0x20000, 16, kDescNext, 1}, {0x20000, 16, kDescNext, 0}}, {}},
       {"next beyond the table", {{0x20000, 16, kDescNext, kSize}}, {}},
@@ -242,7 +245,9 @@ TEST_F(QueueTest, garbage_rings_end_in_chains_or_a_broken_ring) {
     auto descriptor = [&] {
       uint64_t address = any(4) == 0 ? random() : any(2) == 0 ? 0x30000 + any(256) : any(kRam);
       return Descriptor{.address = address,
-                        .length = static_cast<uint32_t>(any(3) == 0 ? random() : any(3) == 0 ? 16 * any(20) : any(4096)),
+                        .length = static_cast<uint32_t>(any(3) == 0   ? random()
+                                                        : any(3) == 0 ? 16 * any(20)
+                                                                      : any(4096)),
                         .flags = static_cast<uint16_t>(any(8)),
                         .next = static_cast<uint16_t>(any(kSize + 1))};
     };

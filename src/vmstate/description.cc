@@ -11,7 +11,8 @@ std::string type_signature(const Type& type, const Limits& limits) {
     case Kind::kFd: return "fd";
     case Kind::kString: return fmt::format("str<={}", limits.max);
     case Kind::kArray: return fmt::format("[{};{}]", type_signature(*type.element, {}), type.count);
-    case Kind::kList: return fmt::format("[{};<={}]", type_signature(*type.element, {.max = limits.element_max}), limits.max);
+    case Kind::kList:
+      return fmt::format("[{};<={}]", type_signature(*type.element, {.max = limits.element_max}), limits.max);
     case Kind::kStruct: return signature(type.nested());
   }
   return "?";
@@ -32,8 +33,7 @@ Result<void> read_fields(const Description& description, Reader& reader, void* s
     if (field.limits.since > present) continue;
     auto result = field.read(reader, field.limits, state);
     if (!result) {
-      return std::unexpected(
-          std::move(result.error()).while_doing(fmt::format("{}.{}", description.name, field.name)));
+      return std::unexpected(std::move(result.error()).while_doing(fmt::format("{}.{}", description.name, field.name)));
     }
   }
   return {};

@@ -71,9 +71,9 @@ enum class Kind : uint8_t { kUnsigned, kSigned, kBool, kArray, kList, kString, k
 // The shape of a field, for printing, comparing and analysing a stream without its C++ type.
 struct Type {
   Kind kind;
-  uint8_t size = 0;                         // kUnsigned, kSigned: bytes
-  uint32_t count = 0;                       // kArray: elements
-  const Type* element = nullptr;            // kArray, kList
+  uint8_t size = 0;                          // kUnsigned, kSigned: bytes
+  uint32_t count = 0;                        // kArray: elements
+  const Type* element = nullptr;             // kArray, kList
   const Description& (*nested)() = nullptr;  // kStruct
 };
 
@@ -109,7 +109,9 @@ Result<void> read_fields(const Description& description, Reader& reader, void* s
 std::string signature(const Description& description);
 
 template <class T>
-concept Described = requires { { T::description() } -> std::same_as<const Description&>; };
+concept Described = requires {
+  { T::description() } -> std::same_as<const Description&>;
+};
 
 namespace detail {
 
@@ -140,9 +142,7 @@ constexpr Type make_type() {
   } else if constexpr (IsVector<T>::value) {
     return {.kind = Kind::kList, .element = &TypeOf<typename T::value_type>::value};
   } else if constexpr (IsArray<T>::value) {
-    return {.kind = Kind::kArray,
-            .count = std::tuple_size_v<T>,
-            .element = &TypeOf<typename T::value_type>::value};
+    return {.kind = Kind::kArray, .count = std::tuple_size_v<T>, .element = &TypeOf<typename T::value_type>::value};
   } else {
     static_assert(Described<T>, "a state field is a number, bool, enum, Fd, string, array, list or declared struct");
     return {.kind = Kind::kStruct, .nested = &T::description};
@@ -204,8 +204,10 @@ Result<void> decode(Reader& reader, const Limits& limits, T& value) {
     value = byte != 0;
   } else if constexpr (std::is_enum_v<T> || std::is_integral_v<T>) {
     using Raw = decltype([] {
-      if constexpr (std::is_enum_v<T>) return std::make_unsigned_t<std::underlying_type_t<T>>{};
-      else return T{};
+      if constexpr (std::is_enum_v<T>)
+        return std::make_unsigned_t<std::underlying_type_t<T>>{};
+      else
+        return T{};
     }());
     auto raw = TRY(reader.get<Raw>());
     if (limits.max != 0 && static_cast<uint64_t>(raw) > limits.max) {
@@ -255,15 +257,14 @@ template <auto kMember>
 constexpr Field field(std::string_view name, Limits limits = {}) {
   using Struct = typename detail::MemberOf<decltype(kMember)>::Struct;
   using Value = typename detail::MemberOf<decltype(kMember)>::Value;
-  return {.name = name,
-          .type = detail::make_type<Value>(),
-          .limits = limits,
-          .write = [](Writer& writer, const void* state) {
-            detail::encode(writer, static_cast<const Struct*>(state)->*kMember);
-          },
-          .read = [](Reader& reader, const Limits& field_limits, void* state) {
-            return detail::decode(reader, field_limits, static_cast<Struct*>(state)->*kMember);
-          }};
+  return {
+      .name = name,
+      .type = detail::make_type<Value>(),
+      .limits = limits,
+      .write = [](Writer& writer,
+                  const void* state) { detail::encode(writer, static_cast<const Struct*>(state)->*kMember); },
+      .read = [](Reader& reader, const Limits& field_limits,
+                 void* state) { return detail::decode(reader, field_limits, static_cast<Struct*>(state)->*kMember); }};
 }
 
 // Writes a whole declared state.

@@ -32,8 +32,8 @@ std::string type_members(const Type& type, const Limits& limits, unsigned indent
 
 std::string to_json(const Description& description, unsigned indent) {
   std::string inner = blanks(indent + 1);
-  std::string text = fmt::format("{{\n{}\"name\": \"{}\",\n{}\"version\": {},\n{}\"fields\": [", inner, description.name,
-                                 inner, description.version, inner);
+  std::string text = fmt::format("{{\n{}\"name\": \"{}\",\n{}\"version\": {},\n{}\"fields\": [", inner,
+                                 description.name, inner, description.version, inner);
   const char* separator = "";
   for (const Field& field : description.fields) {
     text += fmt::format("{}\n{}{{\"name\": \"{}\", {}", separator, blanks(indent + 2), field.name,

@@ -45,8 +45,7 @@ class Writer {
 
 class Reader {
  public:
-  Reader(std::span<const uint8_t> bytes, std::vector<UniqueFd> fds)
-      : rest_(bytes), fds_(std::move(fds)) {}
+  Reader(std::span<const uint8_t> bytes, std::vector<UniqueFd> fds) : rest_(bytes), fds_(std::move(fds)) {}
 
   template <std::integral T>
   Result<T> get() {

@@ -45,7 +45,8 @@ uint64_t PowerControl::Ports::io_read(uint64_t offset, unsigned) {
 void PowerControl::Ports::io_write(uint64_t offset, unsigned, uint64_t value) {
   auto byte = static_cast<uint8_t>(value);
   if (offset == kResetRegister && byte == kResetValue) owner_.sink_.guest_reset();
-  if (offset == kSleepStatusRegister && (byte & kWakeStatus) != 0) owner_.sleep_status_ &= static_cast<uint8_t>(~kWakeStatus);
+  if (offset == kSleepStatusRegister && (byte & kWakeStatus) != 0)
+    owner_.sleep_status_ &= static_cast<uint8_t>(~kWakeStatus);
   if (offset == kSleepControlRegister && (byte & kSleepEnable) != 0) {
     // S5 is the only sleeping state that the DSDT offers.
     bool off = (byte >> kSleepTypeShift & kSleepTypeMask) == kSleepTypeS5;

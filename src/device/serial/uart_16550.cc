@@ -121,8 +121,10 @@ uint8_t Uart16550::read_register(unsigned offset) {
 void Uart16550::write_register(unsigned offset, uint8_t value) {
   switch (offset) {
     case kData:
-      if (divisor_latch()) state_.divisor_low = value;
-      else transmit(value);
+      if (divisor_latch())
+        state_.divisor_low = value;
+      else
+        transmit(value);
       break;
     case kIer:
       if (divisor_latch()) {
@@ -207,8 +209,10 @@ uint8_t Uart16550::take_received() {
 }
 
 void Uart16550::put_received(uint8_t byte) {
-  if (state_.received.size() < fifo_size()) state_.received.push_back(byte);
-  else state_.line_errors |= kLsrOverrun;
+  if (state_.received.size() < fifo_size())
+    state_.received.push_back(byte);
+  else
+    state_.line_errors |= kLsrOverrun;
 }
 
 void Uart16550::transmit(uint8_t byte) {

@@ -33,9 +33,7 @@ struct Host : chardev::Backend {
   void thaw() override {}
   void release() override {}
 
-  void type(std::string_view text) {
-    frontend->receive({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-  }
+  void type(std::string_view text) { frontend->receive({reinterpret_cast<const uint8_t*>(text.data()), text.size()}); }
 
   std::string name = "host";
   chardev::Frontend* frontend = nullptr;

@@ -22,7 +22,8 @@ const vmstate::Description& UartState::description() {
 }
 
 Result<void> UartState::validate() const {
-  if ((fifo_control & 0x3e) != 0) return fail("uart-16550.fifo-control {:#x} has bits that are never stored", fifo_control);
+  if ((fifo_control & 0x3e) != 0)
+    return fail("uart-16550.fifo-control {:#x} has bits that are never stored", fifo_control);
   if (line_errors == 0x01) return fail("uart-16550.line-errors {:#x} is not an error bit", line_errors);
   return {};
 }

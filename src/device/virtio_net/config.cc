@@ -72,12 +72,12 @@ Result<VirtioNetConfig> VirtioNetConfig::parse(qapi::Options& options, const Def
   config.tx_queue_size = TRY(take_queue_size(options, "tx_queue_size", config.tx_queue_size));
 
   const std::pair<std::string_view, bool*> switches[] = {
-      {"mrg_rxbuf", &config.mrg_rxbuf},       {"event_idx", &config.event_idx},
+      {"mrg_rxbuf", &config.mrg_rxbuf},         {"event_idx", &config.event_idx},
       {"indirect_desc", &config.indirect_desc}, {"csum", &config.csum},
-      {"guest_csum", &config.guest_csum},     {"host_tso4", &config.host_tso4},
-      {"host_tso6", &config.host_tso6},       {"host_ecn", &config.host_ecn},
-      {"guest_tso4", &config.guest_tso4},     {"guest_tso6", &config.guest_tso6},
-      {"guest_ecn", &config.guest_ecn},       {"guest_announce", &config.guest_announce},
+      {"guest_csum", &config.guest_csum},       {"host_tso4", &config.host_tso4},
+      {"host_tso6", &config.host_tso6},         {"host_ecn", &config.host_ecn},
+      {"guest_tso4", &config.guest_tso4},       {"guest_tso6", &config.guest_tso6},
+      {"guest_ecn", &config.guest_ecn},         {"guest_announce", &config.guest_announce},
   };
   for (auto [key, value] : switches) *value = TRY(options.take_bool(key)).value_or(*value);
   config.backend_transfer = TRY(options.take_bool("backend-transfer")).value_or(defaults.backend_transfer);

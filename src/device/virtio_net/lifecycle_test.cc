@@ -169,7 +169,6 @@ TEST_F(VirtioNetTest, system_reset_brings_back_the_power_on_state) {
   EXPECT_EQ(body(wire_frame()), frame_of(60, 2));
 }
 
-
 // Whatever the driver writes into its rings, under traffic: no crash, no hang, and a reset helps.
 TEST_F(VirtioNetTest, garbage_rings_never_harm_the_device) {
   power_on();

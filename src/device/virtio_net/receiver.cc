@@ -16,12 +16,7 @@ constexpr size_t kMaxIovecs = 1024;   // UIO_MAXIOV
 }  // namespace
 
 Receiver::Receiver(virtio::Queue& queue, net::Backend& backend, Mode mode, AtomicNetCounters& counters)
-    : queue_(queue),
-      backend_(backend),
-      mode_(mode),
-      counters_(counters),
-      chains_(queue.size()),
-      spill_(kMaxNetFrame) {}
+    : queue_(queue), backend_(backend), mode_(mode), counters_(counters), chains_(queue.size()), spill_(kMaxNetFrame) {}
 
 virtio::RingResult<Receiver::Outcome> Receiver::run(unsigned budget) {
   queue_.disable_kicks();

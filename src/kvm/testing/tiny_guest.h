@@ -34,8 +34,7 @@ class Assembler {
  public:
   void bytes(std::initializer_list<uint8_t> code) { code_.insert(code_.end(), code); }
   void dword(uint32_t value) {
-    for (int shift = 0; shift < 32; shift += 8)
-      code_.push_back(static_cast<uint8_t>(value >> shift));
+    for (int shift = 0; shift < 32; shift += 8) code_.push_back(static_cast<uint8_t>(value >> shift));
   }
   void point(uint32_t address) {  // mov edi, address
     bytes({0xbf});
@@ -72,14 +71,12 @@ inline constexpr uint32_t kIdtPointer = 0x13000;
 // Writes the guest and its tables into RAM.
 inline void write_tiny_guest(const memory::GuestMemory& memory, bool start_second) {
   constexpr uint32_t kIdt = 0x12000, kHandler = 0x14000, kApic = 0xfee00000, kVector = 0x40;
-  auto put = [&memory](uint32_t at, const std::vector<uint8_t>& bytes) {
-    memory.write({at}, bytes);
-  };
+  auto put = [&memory](uint32_t at, const std::vector<uint8_t>& bytes) { memory.write({at}, bytes); };
 
   auto tables = write_linux64_tables(memory, tiny_guest_boot());
   CHECK(tables.has_value(), "the tables lie in RAM");
-  memory.write_value({kIdt + 16 * kVector}, uint64_t{kHandler & 0xffff} | 0x10ull << 16 |
-                                                0x8e00ull << 32 | uint64_t{kHandler >> 16} << 48);
+  memory.write_value({kIdt + 16 * kVector},
+                     uint64_t{kHandler & 0xffff} | 0x10ull << 16 | 0x8e00ull << 32 | uint64_t{kHandler >> 16} << 48);
   memory.write_value({kIdtPointer}, uint16_t{16 * kVector + 15});
   memory.write_value({kIdtPointer + 2}, uint64_t{kIdt});
   put(kText, {kString.begin(), kString.end()});

@@ -157,9 +157,7 @@ Bytes package(Terms elements) {
   return with_length({kPackageOp}, content);
 }
 
-Bytes name(std::string_view path, const Bytes& value) {
-  return concatenate({{kNameOp}, name_string(path), value});
-}
+Bytes name(std::string_view path, const Bytes& value) { return concatenate({{kNameOp}, name_string(path), value}); }
 
 Bytes scope(std::string_view path, Terms terms) {
   return with_length({kScopeOp}, concatenate({name_string(path), concatenate(terms)}));

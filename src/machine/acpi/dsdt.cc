@@ -57,14 +57,14 @@ Bytes power_button() {
 // ACPI 6.5, 5.6.9: hardware-reduced machines have no SCI; a GED turns an interrupt into Notify.
 Bytes event_device() {
   constexpr uint8_t kButtonPressed = 0x80;
-  return device("GED0", {
-                            name("_HID", string("ACPI0013")),
-                            name("_UID", integer(0)),
-                            name("_CRS", resources({edge_interrupt(layout::kGedGsi)})),
-                            method("_EVT", 1,
-                                   {if_equal(argument(0), integer(layout::kGedGsi),
-                                             {notify("\\_SB.PWRB", kButtonPressed)})}),
-                        });
+  return device(
+      "GED0",
+      {
+          name("_HID", string("ACPI0013")),
+          name("_UID", integer(0)),
+          name("_CRS", resources({edge_interrupt(layout::kGedGsi)})),
+          method("_EVT", 1, {if_equal(argument(0), integer(layout::kGedGsi), {notify("\\_SB.PWRB", kButtonPressed)})}),
+      });
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ Bytes madt(unsigned vcpus) {
   }
   for (uint8_t byte : {1, 12, 0, 0}) append(table, byte);  // IOAPIC, id 0
   append(table, static_cast<uint32_t>(layout::kIoApic.base));
-  append<uint32_t>(table, 0);                                                 // first GSI
+  append<uint32_t>(table, 0);                                                     // first GSI
   for (uint8_t byte : {0x04, 0x06, 0xff, 0x00, 0x00, 0x01}) append(table, byte);  // NMI on LINT1 of all
   return finish(std::move(table));
 }

@@ -75,7 +75,8 @@ TEST(AcpiTables, written_tables_are_found_in_ram) {
 class Iasl : public testing::TestWithParam<unsigned> {
  protected:
   void SetUp() override {
-    if (std::system("command -v iasl >/dev/null 2>&1") != 0) GTEST_SKIP() << "iasl (package acpica-tools) is not installed";
+    if (std::system("command -v iasl >/dev/null 2>&1") != 0)
+      GTEST_SKIP() << "iasl (package acpica-tools) is not installed";
     std::string pattern = (std::filesystem::temp_directory_path() / "pagurus-acpi-XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;

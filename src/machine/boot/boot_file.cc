@@ -33,7 +33,7 @@ Result<BootFile> BootFile::read(const std::string& path, std::string_view role) 
   // O_NONBLOCK: a FIFO without a writer must not hang us; it is refused below.
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail_errno(errno, "cannot open the {} '{}'", role, path);
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(errno, "cannot examine the {} '{}'", role, path);
   if (!S_ISREG(info.st_mode)) return fail("the {} '{}' is not a regular file", role, path);
   auto size = static_cast<uint64_t>(info.st_size);

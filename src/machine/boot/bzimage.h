@@ -15,10 +15,10 @@ struct BzImage {
   std::vector<uint8_t> setup_header;  // from file offset 0x1f1, as it goes to the zero page
   uint64_t kernel_offset = 0;         // of the protected-mode kernel, in the file
   uint64_t kernel_size = 0;
-  uint64_t load_address = 0;          // pref_address
-  uint64_t init_size = 0;             // RAM the kernel needs from load_address on
-  uint64_t initrd_addr_max = 0;       // last address an initrd may occupy
-  uint64_t command_line_max = 0;      // bytes, without the final NUL
+  uint64_t load_address = 0;      // pref_address
+  uint64_t init_size = 0;         // RAM the kernel needs from load_address on
+  uint64_t initrd_addr_max = 0;   // last address an initrd may occupy
+  uint64_t command_line_max = 0;  // bytes, without the final NUL
 };
 
 // True if the file calls itself a bzImage ("HdrS"), sound or not.

@@ -5,9 +5,7 @@
 
 namespace pagurus::machine {
 
-Result<KernelImage> KernelImage::open(const std::string& path) {
-  return parse(TRY(BootFile::read(path, "kernel")));
-}
+Result<KernelImage> KernelImage::open(const std::string& path) { return parse(TRY(BootFile::read(path, "kernel"))); }
 
 Result<KernelImage> KernelImage::parse(BootFile file) {
   auto doing = fmt::format("the kernel '{}' cannot be booted", file.path());

@@ -50,13 +50,11 @@ void write_segment(const PvhElf::Segment& segment, std::span<const uint8_t> file
   std::memset(target + segment.file_size, 0, segment.memory_size - segment.file_size);
 }
 
-Result<void> put_initrd(StartInfo& info, const PvhElf& elf, const memory::GuestMemory& memory,
-                        const BootFile& initrd) {
+Result<void> put_initrd(StartInfo& info, const PvhElf& elf, const memory::GuestMemory& memory, const BootFile& initrd) {
   auto bytes = initrd.bytes();
   auto address = TRY_DOING(
       fmt::format("initrd '{}'", initrd.path()),
-      place_initrd(bytes.size(),
-                   {.ram_size = memory.size(), .kernel_end = elf.end(), .limit = memory::kLowRamLimit}));
+      place_initrd(bytes.size(), {.ram_size = memory.size(), .kernel_end = elf.end(), .limit = memory::kLowRamLimit}));
   Module module{.address = address.value, .size = bytes.size()};
   CHECK(memory.write(address, bytes) && memory.write_value(layout::kPvhModules, module),
         "place_initrd() found room in RAM");

@@ -19,13 +19,13 @@ Result<memory::GuestAddress> place_initrd(uint64_t size, const InitrdSpace& spac
   uint64_t room = top > space.kernel_end ? top - space.kernel_end : 0;
   // One page of slack for the alignment.
   if (size > room || room - size < kPage) {
-    auto error = Error(fmt::format("the initrd does not fit: it has {} MiB, between the kernel and the end of usable "
-                                   "RAM there are {} MiB",
-                                   round_up_mib(size), room / memory::kMiB));
+    auto error =
+        Error(fmt::format("the initrd does not fit: it has {} MiB, between the kernel and the end of usable "
+                          "RAM there are {} MiB",
+                          round_up_mib(size), room / memory::kMiB));
     if (top < space.ram_size) return std::unexpected(std::move(error).remedy("use a smaller initrd"));
-    return std::unexpected(
-        std::move(error).remedy(fmt::format("use a smaller initrd, or at least -m {}M",
-                                            round_up_mib(space.kernel_end + size + kPage))));
+    return std::unexpected(std::move(error).remedy(
+        fmt::format("use a smaller initrd, or at least -m {}M", round_up_mib(space.kernel_end + size + kPage))));
   }
   return memory::GuestAddress{(top - size) / kPage * kPage};
 }
@@ -40,8 +40,7 @@ Result<void> check_kernel_fits(uint64_t address, uint64_t size, uint64_t ram_siz
                                  round_up_mib(size), address / memory::kMiB, ram_size / memory::kMiB));
   bool more_ram_helps = address <= memory::kLowRamLimit && size <= memory::kLowRamLimit - address;
   if (!more_ram_helps) return std::unexpected(std::move(error));
-  return std::unexpected(
-      std::move(error).remedy(fmt::format("use at least -m {}M", round_up_mib(address + size))));
+  return std::unexpected(std::move(error).remedy(fmt::format("use at least -m {}M", round_up_mib(address + size))));
 }
 
 Result<void> write_command_line(const memory::GuestMemory& memory, std::string_view text, uint64_t max) {

@@ -48,10 +48,11 @@ class RingBuilder {
     for (size_t i = 0; i < buffers.size(); ++i) {
       uint16_t next = static_cast<uint16_t>((free_ + 1) % size_);
       bool last = i + 1 == buffers.size();
-      set_descriptor(free_, {.address = buffers[i].address,
-                             .length = buffers[i].length,
-                             .flags = static_cast<uint16_t>((buffers[i].writable ? kDescWrite : 0) | (last ? 0 : kDescNext)),
-                             .next = last ? uint16_t{0} : next});
+      set_descriptor(free_,
+                     {.address = buffers[i].address,
+                      .length = buffers[i].length,
+                      .flags = static_cast<uint16_t>((buffers[i].writable ? kDescWrite : 0) | (last ? 0 : kDescNext)),
+                      .next = last ? uint16_t{0} : next});
       free_ = next;
     }
     return head;

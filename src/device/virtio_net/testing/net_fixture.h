@@ -125,9 +125,7 @@ struct Vmm {
   std::unique_ptr<VirtioNet> net;
 };
 
-inline VirtioNetConfig nic() {
-  return {.id = "nic", .netdev = "n0", .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}};
-}
+inline VirtioNetConfig nic() { return {.id = "nic", .netdev = "n0", .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}}; }
 
 inline constexpr uint64_t kBar = 0xc000'0000;
 inline constexpr uint64_t kNotify = kBar + 0x3000;
