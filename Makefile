@@ -23,7 +23,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock kernels install clean
+.PHONY: all packages build demo test unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels install clean
 
 all: build
 
@@ -41,7 +41,7 @@ kernels: packages
 demo: build kernels
 	@demo/run $(DEMO_FLAGS)
 
-test: structure unit unit-threads functional
+test: structure unit unit-threads lab-checks functional
 
 structure:
 	@tests/structure/run
@@ -75,6 +75,10 @@ functional-sanitized: unit
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels
 	@tests/functional/run stock
+
+# The nested test host itself, from outside.
+lab-checks: kernels
+	@lab/run-checks
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)
