@@ -16,6 +16,8 @@ THREADS := build/thread-sanitized
 # The unit tests in which threads meet.
 THREAD_TESTS := event_test device_test kvm_test migration_test
 PREFIX ?= /usr/local
+# On a terminal ninja shows where it is; elsewhere it would print a line for every file.
+NINJA := ninja -j$(JOBS) $(shell [ -t 2 ] || echo --quiet)
 CMAKE_FLAGS := -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
 
 export PAGURUS_BUILD := $(abspath $(BUILD))
@@ -33,7 +35,8 @@ packages:
 build: packages
 	@mkdir -p build
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DPAGURUS_TESTS=OFF >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
-	@ninja -C $(BUILD) -j$(JOBS) --quiet
+	@echo "building the programs ..."
+	@$(NINJA) -C $(BUILD)
 
 kernels: packages
 	@scripts/fetch-kernels
@@ -49,13 +52,15 @@ structure:
 unit: packages
 	@mkdir -p build
 	@cmake -S . -B $(SANITIZED) $(CMAKE_FLAGS) -DPAGURUS_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug >$(SANITIZED).log 2>&1 || { cat $(SANITIZED).log; exit 1; }
-	@ninja -C $(SANITIZED) -j$(JOBS) --quiet
+	@echo "building the programs, unit tests and fuzzers with ASan and UBSan ..."
+	@$(NINJA) -C $(SANITIZED)
 	@ctest --test-dir $(SANITIZED) -j$(JOBS) --output-on-failure --no-tests=error
 
 unit-threads: packages
 	@mkdir -p build
 	@cmake -S . -B $(THREADS) $(CMAKE_FLAGS) -DPAGURUS_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug >$(THREADS).log 2>&1 || { cat $(THREADS).log; exit 1; }
-	@ninja -C $(THREADS) -j$(JOBS) --quiet $(THREAD_TESTS)
+	@echo "building the unit tests of threads with TSan ..."
+	@$(NINJA) -C $(THREADS) $(THREAD_TESTS)
 	@set -e; for test in $(THREAD_TESTS); do $(THREADS)/src/$$test --gtest_brief=1; done
 
 FUZZ_SECONDS ?= 60
