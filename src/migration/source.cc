@@ -105,16 +105,24 @@ Result<void> Source::on_welcome(Welcome welcome) {
 // The pause.
 void Source::hand_over() {
   timeout_ = event::Watch();
+  if (ownership_->owner() != Owner::kSource) {
+    return end(Status::kFailed, "the destination took the guest before it was given");
+  }
   int64_t stop_ns = monotonic_ns();
   int64_t deadline_ns = stop_ns + static_cast<int64_t>(environment_.parameters.downtime_limit_ms) * 1'000'000;
   auto state = freeze_and_save(stop_ns);
   if (!state) return roll_back(state.error());
   auto running = send_state(*state, deadline_ns);
-  if (running) return commit(stop_ns, &*running);
-  // The destination may own the guest although its answer did not arrive; the word decides.
-  if (ownership_->claim_back_for_source()) return roll_back(running.error());
-  log_warning("the hand-over is complete, but the destination's answer got lost: {}", running.error().message());
-  commit(stop_ns, nullptr);
+  // Not what the destination says decides, but the word: it may own the guest although its answer did
+  // not arrive, and it may say that it runs what it has not taken.
+  if (ownership_->claim_back_for_source()) {
+    return roll_back(running ? Error("the destination says that it runs the guest, but has not taken it")
+                             : running.error());
+  }
+  if (!running) {
+    log_warning("the hand-over is complete, but the destination's answer got lost: {}", running.error().message());
+  }
+  commit(stop_ns, running ? &*running : nullptr);
 }
 
 Result<State> Source::freeze_and_save(int64_t stop_ns) {
@@ -172,8 +180,7 @@ void Source::commit(int64_t stop_ns, const Running* running) {
 }
 
 void Source::roll_back(const Error& why) {
-  // The word is still ours or has just been taken back: nobody else may run the guest any more.
-  CHECK(ownership_->claim_back_for_source(), "a roll-back follows only if the destination has not taken the guest");
+  // The word has been taken back, or STATE was never sent: nobody else can run the guest.
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->thaw();
   }

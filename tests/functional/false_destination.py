@@ -9,11 +9,7 @@ from vmm import file_descriptors
 
 
 def held_by(process):
-    """Its descriptors, without the event loop's one timer: that comes with the first wait and stays."""
-    names = file_descriptors(process.pid)
-    if "anon_inode:[timerfd]" in names:
-        names.remove("anon_inode:[timerfd]")
-    return names
+    return file_descriptors(process.pid)
 
 
 class FalseDestination:
@@ -40,9 +36,12 @@ class FalseDestination:
         assert self.word.value == peer.OWNED_BY_SOURCE
         prepared.close()
 
+    def ready(self):
+        self.peer.send(frame(peer.READY, struct.pack("<Q", 1)))
+
     def take_state(self):
         self.take_prepare()
-        self.peer.send(frame(peer.READY, struct.pack("<Q", 1)))
+        self.ready()
         state = self.peer.receive()
         assert state.kind == peer.STATE
         state.close()

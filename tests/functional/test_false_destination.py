@@ -161,6 +161,22 @@ def test_a_destination_that_answers_garbage_in_the_pause(false):
     assert paused_in_between(false)
 
 
+def test_a_destination_that_claims_to_run_what_it_has_not_taken(false):
+    false.take_state()
+    false.peer.send(frame(peer.RUNNING, bytes(32)))
+    expect_failure(false, "has not taken it")
+    assert false.word.value == peer.TAKEN_BACK
+    assert paused_in_between(false)
+
+
+def test_a_destination_that_takes_the_guest_before_it_is_given(false):
+    false.take_prepare()
+    false.word.value = peer.OWNED_BY_DESTINATION
+    false.ready()
+    expect_failure(false, "before it was given")
+    assert not paused_in_between(false)
+
+
 def test_after_a_roll_back_the_second_try_succeeds_and_no_packet_is_lost(guest, listener):
     source = guest.boot()
     source.qmp.command("migrate-set-parameters", downtime_limit=1)
