@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
   using namespace pagurus::fuzz;
   std::snprintf(current_path, sizeof current_path, "/tmp/pagurus-fuzz-%d", ::getpid());
   for (int number : {SIGABRT, SIGSEGV, SIGBUS, SIGALRM}) ::signal(number, on_death);
-  ::signal(SIGPIPE, SIG_IGN);
+  LLVMFuzzerInitialize(&argc, &argv);
   double seconds = 3;
   uint64_t seed = std::random_device{}();
   int at = 1;

@@ -17,4 +17,5 @@ inline Bytes bytes_of(std::string_view text) { return Bytes(text.begin(), text.e
 
 }  // namespace pagurus::fuzz
 
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);

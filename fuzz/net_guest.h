@@ -1,0 +1,56 @@
+// A virtio-net device with everything around it, driven by a fuzzer instead of by a test.
+#pragma once
+
+#include <poll.h>
+
+#include "device/virtio_net/testing/net_fixture.h"
+
+namespace pagurus::fuzz {
+
+class NetGuest final : public device::testing::VirtioNetTest {
+ public:
+  // Of drive(): also features that the device does not offer.
+  static constexpr uint64_t kAnyFeature = uint64_t{1} << 63;
+
+  NetGuest() { power_on(); }
+  void TestBody() override {}
+
+  // As start_driver(), but nothing is expected: the guest may have made it impossible.
+  void drive(uint64_t features) {
+    restart_rings();
+    negotiate((features & kAnyFeature) != 0 ? features : (features & offered()) | virtio::kFeatureVersion1);
+    enable_msix();
+    set_queue(0, rx.config());
+    set_queue(1, tx.config());
+    if ((features & device::kNetCtrlVq) != 0) set_queue(2, control.config());
+    set_common(0x14, 1, 0xf);
+  }
+  virtio::testing::RingBuilder& ring(unsigned index) {
+    virtio::testing::RingBuilder* rings[] = {&rx, &tx, &control};
+    return *rings[index % 3];
+  }
+  std::vector<device::testing::Bytes> hand_over() {
+    vmm->freeze();
+    auto states = vmm->save();
+    auto next = std::make_unique<device::testing::Vmm>(ram, wire.get(), true, device::testing::nic());
+    auto loaded = next->load(states);
+    CHECK(loaded.has_value(), "whatever a guest does, it does not hinder its own hand-over");
+    vmm = std::move(next);
+    return states;
+  }
+  // A device that a guest has broken works again after a reset.
+  void check_recovery() {
+    vmm->freeze();
+    vmm->net->reset();
+    vmm->net->set_link(true);
+    vmm->net->thaw();
+    vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+    drive(0);
+    drain_wire();
+    send_tx({1, 2, 3, 4});
+    pollfd readable{.fd = peer.get(), .events = POLLIN, .revents = 0};
+    CHECK(::poll(&readable, 1, 5000) == 1, "after a reset, what the guest sends arrives");
+  }
+};
+
+}  // namespace pagurus::fuzz
