@@ -81,10 +81,17 @@ Result<void> Machine::Impl::cont() {
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
     case RunState::kFinishMigrate: return fail("a hand-over is in its pause");
   }
-  board_->run();
-  state_ = RunState::kRunning;
+  run_guest();
   tell({.event = Event::kResume, .at_ns = realtime_ns()});
   return {};
+}
+
+int64_t Machine::Impl::run_guest() {
+  int64_t told_ns = board_->run();
+  state_ = RunState::kRunning;
+  // Asked for in the moment in which the guest was stopped: nobody has looked at it since.
+  if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
+  return told_ns;
 }
 
 Result<void> Machine::Impl::stop() {
@@ -101,14 +108,21 @@ Result<void> Machine::Impl::reset(bool by_guest) {
   bool run_on = runs();
   if (run_on) board_->halt();
   request_ = GuestRequest::kNone;
-  TRY(board_->reset());
-  TRY(boot());
+  if (auto restarted = restart(); !restarted) {
+    fail_guest(restarted.error().message());
+    return restarted;
+  }
   tell({.event = Event::kReset, .at_ns = realtime_ns(), .by_guest = by_guest});
   if (run_on) board_->run();
   // Shut down or failed: the machine is whole again, and waits for `cont`.
   else if (state_ != RunState::kPrelaunch)
     state_ = RunState::kPaused;
   return {};
+}
+
+Result<void> Machine::Impl::restart() {
+  TRY(board_->reset());
+  return boot();
 }
 
 void Machine::Impl::quit(const std::string& reason) {
@@ -132,7 +146,8 @@ void Machine::Impl::carry_out_request() {
   if (request == GuestRequest::kNone) return;
   board_->halt();
   if (request == GuestRequest::kReset && config_.on_reset == Config::OnReset::kReset) {
-    if (auto result = reset(true); !result) fail_guest(result.error().message());
+    // A failure has been told by then.
+    (void)reset(true);
     return;
   }
   state_ = RunState::kShutdown;
@@ -213,6 +228,10 @@ Result<void> Machine::stop() { return impl_->stop(); }
 Result<void> Machine::reset() { return impl_->reset(false); }
 
 Result<void> Machine::power_button() {
+  if (impl_->state_ == RunState::kInMigrate)
+    return fail("the machine waits for an incoming guest: nobody is there to press the button for");
+  if (impl_->state_ == RunState::kPostMigrate)
+    return fail("the guest runs in another process: press the button there");
   impl_->board_->power().press_power_button();
   impl_->tell({.event = Impl::Event::kPowerdown, .at_ns = realtime_ns()});
   return {};

@@ -178,9 +178,8 @@ void Machine::Impl::resume() {
   thaw_back_ends();
   state_ = state_before_freeze_;
   if (!was_running_) return;
-  board_->run();
+  run_guest();
   note(Event::kResume);
-  if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
 }
 
 void Machine::Impl::release() {
@@ -264,10 +263,8 @@ int64_t Machine::Impl::enter(Enter how) {
     state_ = RunState::kPaused;
     return monotonic_ns();
   }
-  int64_t told_ns = board_->run();
-  state_ = RunState::kRunning;
+  int64_t told_ns = run_guest();
   note(Event::kResume);
-  if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
   return told_ns;
 }
 

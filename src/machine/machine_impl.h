@@ -39,6 +39,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   Result<void> boot();
   Result<void> cont();
   Result<void> stop();
+  // After a failure the machine is in run state internal-error.
   Result<void> reset(bool by_guest);
   void quit(const std::string& reason);
   Result<void> set_link(const std::string& name, bool up);
@@ -81,6 +82,9 @@ class Machine::Impl final : private BoardListener, public Handover {
   // On the control thread.
   void carry_out_request();
   void fail_guest(const std::string& why);
+  Result<void> restart();
+  // Returns when the vCPUs were told to run.
+  int64_t run_guest();
 
   void tell(const Moment& moment);
   void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
@@ -101,7 +105,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   // Run state before freeze(), for the roll-back and for the destination.
   RunState state_before_freeze_ = RunState::kPrelaunch;
   bool was_running_ = false;
-  // Destination: the back ends that came with the guest.
+  // The back ends that left with the guest (source) or came with it (destination).
   std::set<std::string> transferred_;
   std::atomic<GuestRequest> request_{GuestRequest::kNone};
   std::vector<MachineObserver*> observers_;
