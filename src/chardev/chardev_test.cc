@@ -437,6 +437,18 @@ TEST_F(UnixListenerTest, a_path_that_someone_else_bound_since_stays) {
   EXPECT_TRUE(std::filesystem::exists(path("l")));
 }
 
+TEST_F(UnixListenerTest, a_path_that_is_not_the_sockets_is_not_taken) {
+  std::ofstream(path("precious")) << "text";
+  {
+    auto listener = UnixListener::bind(path("l"));
+    ASSERT_TRUE(listener);
+    listener->release();
+    listener->take_path(path("precious"));
+    EXPECT_EQ(listener->path(), "");
+  }
+  EXPECT_TRUE(std::filesystem::exists(path("precious")));
+}
+
 TEST_F(UnixListenerTest, impossible_paths_are_refused) {
   EXPECT_FALSE(UnixListener::bind(""));
   auto result = UnixListener::bind("/" + std::string(200, 'x'));

@@ -64,12 +64,21 @@ Result<void> check_listening(int fd) {
   return {};
 }
 
+bool bound_to(int fd, const std::string& path) {
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+  return path == std::string_view(address.sun_path, ::strnlen(address.sun_path, sizeof address.sun_path));
+}
+
 }  // namespace
 
 UnixListener::UnixListener(UniqueFd fd, std::string path) : fd_(std::move(fd)) { take_path(std::move(path)); }
 
 void UnixListener::take_path(std::string path) {
-  path_ = std::move(path);
+  path_.clear();
+  // Another process says so: believed of the path this socket is bound to, and of no other file.
+  if (bound_to(fd_.get(), path)) path_ = std::move(path);
   struct stat info {};
   if (path_.empty() || ::lstat(path_.c_str(), &info) != 0) return;
   device_ = info.st_dev;

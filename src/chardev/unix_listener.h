@@ -39,7 +39,8 @@ class UnixListener {
   Result<std::optional<UniqueFd>> accept() const;
   // Another process owns the path now.
   void release() { path_.clear(); }
-  // The other process has released `path` (which may be empty) to this one: after the commit.
+  // The other process has released `path` (which may be empty) to this one: after the commit.  A path
+  // that this socket is not bound to is not taken.
   void take_path(std::string path);
 
  private:
