@@ -156,6 +156,7 @@ void Machine::Impl::freeze() {
 }
 
 Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string>& transfer) {
+  transferred_ = transfer;
   std::vector<SavedSection> saved;
   saved.push_back(save_struct(kMachineSection, MachineState{request_.load()}));
   auto vcpus = TRY(board_->vcpus().save_all());
@@ -185,8 +186,9 @@ void Machine::Impl::resume() {
 void Machine::Impl::release() {
   state_ = RunState::kPostMigrate;
   request_ = GuestRequest::kNone;
+  // What did not leave stays frozen, and ends with this process: its down script, its terminal's mode.
   for (const auto& movable : movables()) {
-    if (!movable.movable->pending()) movable.movable->release();
+    if (transferred_.contains(movable.name)) movable.movable->release();
   }
 }
 

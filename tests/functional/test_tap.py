@@ -173,6 +173,23 @@ def test_scripts_run_exactly_once_in_the_life_of_the_tap(guest):
     assert name not in network.interfaces()
 
 
+def test_a_tap_that_stays_behind_is_brought_down_by_the_process_that_opened_it(guest):
+    up, log = logging_script(guest.directory, "up")
+    down, _ = logging_script(guest.directory, "down")
+    guest.options["device"] += ",backend-transfer=off"
+    first, second = guest.tap.name, network.Tap()
+    guest.taps.append(second)
+    guest.options["netdev"] = f"tap,id=n0,ifname={first},script={up},downscript={down}"
+    source = guest.boot()
+    destination = guest.destination(netdev=f"tap,id=n0,ifname={second.name},script={up},downscript={down}")
+    hand_over(source, destination)
+    source.quit()
+    destination.quit()
+    assert log.read_text().splitlines() == [
+        f"up {first} {source.pid}", f"up {second.name} {destination.pid}",
+        f"down {first} {source.pid}", f"down {second.name} {destination.pid}"]
+
+
 def test_a_failed_handover_runs_no_script(guest):
     up, log = logging_script(guest.directory, "up")
     down, _ = logging_script(guest.directory, "down")
