@@ -96,9 +96,7 @@ void run(NetGuest& guest, Input& input) {
     case kDrive: return guest.drive(input.number<uint64_t>());
     case kOffer: return offer(guest, input);
     case kAvail: return guest.ring(input.number<uint8_t>()).set_avail(input.number<uint16_t>());
-    case kHandOver:
-      guest.hand_over();
-      return guest.vmm->net->thaw();
+    case kHandOver: guest.hand_over(); return guest.vmm->net->thaw();
     case kReset: return power_cycle(guest);
     case kLink:
       guest.vmm->net->set_link(input.number<uint8_t>() % 2 == 1);
