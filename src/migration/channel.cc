@@ -20,6 +20,8 @@ constexpr uint32_t kMaxBody = 64 * 1024 * 1024;
 constexpr uint32_t kMaxFds = 4096;
 // Linux takes 253 descriptors in one call (SCM_MAX_FD).
 constexpr size_t kFdsPerCall = 250;
+// A peer that sends faster than we read must not keep us from looking at the time.
+constexpr int kReadsAtOnce = 512;
 
 struct Header {
   uint16_t version;
@@ -115,6 +117,14 @@ Result<Channel> Channel::of_socket(UniqueFd socket) {
   return Channel(std::move(socket), std::move(pidfd), pid);
 }
 
+void Channel::close() {
+  socket_.reset();
+  pidfd_.reset();
+  received_fds_.clear();
+  received_ = std::vector<uint8_t>();
+  scratch_ = std::vector<uint8_t>();
+}
+
 Result<void> Channel::send_frame(MessageType type, const vmstate::Writer& writer, int64_t deadline_ns) {
   auto header = encode(type, writer);
   std::vector<uint8_t> bytes(header.begin(), header.end());
@@ -159,7 +169,7 @@ Result<void> Channel::send_frame(MessageType type, const vmstate::Writer& writer
 
 Result<std::optional<Message>> Channel::try_receive() {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kFdsPerCall * sizeof(int))> control{};
-  for (;;) {
+  for (int reads = 0; reads < kReadsAtOnce; ++reads) {
     if (auto message = TRY(take_complete_message())) return message;
     iovec data{scratch_.data(), scratch_.size()};
     msghdr message{};
@@ -181,8 +191,10 @@ Result<std::optional<Message>> Channel::try_receive() {
       }
     }
     if ((message.msg_flags & MSG_CTRUNC) != 0) return fail("more file descriptors arrived than this process may hold");
+    if (received_fds_.size() > kMaxFds) return fail("more file descriptors arrived than any message has");
     if (count == 0) return fail("the peer closed the channel");
   }
+  return take_complete_message();
 }
 
 Result<std::optional<Message>> Channel::take_complete_message() {
@@ -208,7 +220,8 @@ Result<std::optional<Message>> Channel::take_complete_message() {
 Result<Message> Channel::receive(int64_t deadline_ns) {
   for (;;) {
     if (auto message = TRY(try_receive())) return std::move(*message);
-    if (!TRY(wait_for(socket_.get(), POLLIN, pidfd_.get(), deadline_ns))) {
+    // The time counts even if the peer goes on sending.
+    if (monotonic_ns() >= deadline_ns || !TRY(wait_for(socket_.get(), POLLIN, pidfd_.get(), deadline_ns))) {
       return fail("the peer did not answer in time");
     }
   }

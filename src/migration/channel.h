@@ -57,10 +57,7 @@ class Channel {
   int peer_pidfd() const { return pidfd_.get(); }
   pid_t peer_pid() const { return peer_pid_; }
   // Ends it for both sides; the peer reads an end of file after what was sent.
-  void close() {
-    socket_.reset();
-    pidfd_.reset();
-  }
+  void close();
 
   // Sends a whole message, waiting for the peer to read at most until `deadline_ns`
   // (CLOCK_MONOTONIC).
@@ -70,8 +67,8 @@ class Channel {
     vmstate::write_state(writer, body);
     return send_frame(type, writer, deadline_ns);
   }
-  // Takes what has arrived; a message if one is complete.  Fails if the peer closed the channel or
-  // sent what is no message.  Never waits.
+  // Takes what has arrived, or a good part of it; a message if one is complete.  Fails if the peer
+  // closed the channel or sent what is no message.  Never waits.
   Result<std::optional<Message>> try_receive();
   // Waits for a message, or for the peer's death, or for the deadline.
   Result<Message> receive(int64_t deadline_ns);

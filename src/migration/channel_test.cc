@@ -93,32 +93,53 @@ TEST(Channel, descriptors_arrive_with_their_message_even_many) {
   EXPECT_TRUE(drain_eventfd(event.get()));
 }
 
+// Sends bytes and the write end of a pipe, and keeps none of it; returns the read end, which tells when
+// the receiver has closed its copy.
+UniqueFd send_with_pipe(int socket, std::span<uint8_t> bytes) {
+  int pipe_fds[2];
+  CHECK(::pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) == 0, "a pipe");
+  UniqueFd read_end(pipe_fds[0]);
+  UniqueFd write_end(pipe_fds[1]);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  iovec data{bytes.data(), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  store_le<int>(CMSG_DATA(rights), write_end.get());
+  EXPECT_GT(::sendmsg(socket, &message, 0), 0);
+  return read_end;
+}
+
+bool all_write_ends_closed(const UniqueFd& read_end) {
+  char byte;
+  return ::read(read_end.get(), &byte, 1) == 0;
+}
+
 TEST(Channel, descriptors_that_nobody_announced_are_refused_and_closed) {
   auto bytes = frame_of(MessageType::kRefused, Refused{"x"});
   auto pair = make_pair();
-  int pipe_fds[2];
-  ASSERT_EQ(::pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
-  UniqueFd read_end(pipe_fds[0]);
-  {
-    UniqueFd write_end(pipe_fds[1]);
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    iovec data{bytes.data(), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    store_le<int>(CMSG_DATA(rights), write_end.get());
-    ASSERT_GT(::sendmsg(pair.theirs.get(), &message, 0), 0);
-  }
+  auto read_end = send_with_pipe(pair.theirs.get(), bytes);
   EXPECT_FALSE(pair.ours.try_receive().has_value());
   { auto gone = std::move(pair.ours); }
-  char byte;
-  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0) << "the last write end is closed";
+  EXPECT_TRUE(all_write_ends_closed(read_end));
+}
+
+TEST(Channel, closing_gives_up_what_has_arrived_of_half_a_message) {
+  auto bytes = frame_of(MessageType::kRefused, Refused{"x"});
+  auto pair = make_pair();
+  auto read_end = send_with_pipe(pair.theirs.get(), std::span(bytes).first(10));
+  auto message = pair.ours.try_receive();
+  ASSERT_TRUE(message.has_value());
+  EXPECT_FALSE(message->has_value());
+  EXPECT_FALSE(all_write_ends_closed(read_end));
+  pair.ours.close();
+  EXPECT_TRUE(all_write_ends_closed(read_end));
 }
 
 TEST(Channel, a_huge_length_is_refused_before_anything_is_allocated) {
