@@ -151,10 +151,15 @@ Result<void> Destination::load(std::vector<SectionData> sections) {
       of_machine.push_back(std::move(section));
       continue;
     }
+    if (!extra->movable->pending()) return fail("state section '{}' arrived twice", extra->name);
     std::vector<UniqueFd> fds;
     for (auto& fd : section.fds) fds.push_back(fd.take());
     vmstate::Reader reader(section.bytes, std::move(fds));
     TRY_DOING(extra->name, extra->movable->adopt(reader));
+    if (reader.unclaimed_fds() != 0) return fail("{}: a file descriptor arrived that it does not claim", extra->name);
+  }
+  for (const Extra& extra : environment_.extras) {
+    if (extra.movable->pending()) return fail("state section '{}' is missing", extra.name);
   }
   std::set<std::string> of_devices = transfer_;
   for (const Extra& extra : environment_.extras) of_devices.erase(extra.name);

@@ -97,6 +97,9 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
   bool can_leave = state == machine::RunState::kRunning || state == machine::RunState::kPaused ||
                    state == machine::RunState::kPrelaunch;
   if (!can_leave) return fail("a machine in run state '{}' has no guest to hand over", machine::name_of(state));
+  // What is told from now on is about this hand-over, and not about one before.
+  source_.reset();
+  destination_.reset();
   note_status(Status::kSetup, "");
   auto source =
       Source::start({.loop = environment_.loop,
@@ -109,7 +112,6 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
     note_status(Status::kFailed, source.error().message());
     return std::unexpected(std::move(source.error()));
   }
-  destination_.reset();
   source_ = *std::move(source);
   return {};
 }

@@ -14,6 +14,13 @@ constexpr uint64_t kHelloTimeoutUs = 5'000'000;
 constexpr uint64_t kPrepareTimeoutUs = 60'000'000;
 constexpr int64_t kSendTimeoutNs = 5'000'000'000;
 
+// The times are the peer's word: used only if they lie in order within the pause.
+bool plausible(const Running& times, int64_t stop_ns) {
+  const uint64_t moments[] = {static_cast<uint64_t>(stop_ns), times.received_ns, times.loaded_ns,
+                              times.owned_ns,                 times.running_ns,  static_cast<uint64_t>(monotonic_ns())};
+  return std::ranges::is_sorted(moments);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Source>> Source::start(Environment environment, const std::string& path) {
@@ -165,7 +172,7 @@ void Source::commit(int64_t stop_ns, const Running* running) {
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->release();
   }
-  if (running != nullptr) {
+  if (running != nullptr && plausible(*running, stop_ns)) {
     auto at = [](uint64_t ns) { return static_cast<int64_t>(ns); };
     timeline_.add("load", at(running->received_ns), at(running->loaded_ns));
     timeline_.add("own", at(running->loaded_ns), at(running->owned_ns));
