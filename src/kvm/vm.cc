@@ -7,10 +7,10 @@
 namespace pagurus::kvm {
 namespace {
 
-// Four pages that KVM needs on processors without unrestricted guests, in the hole below 4 GiB and
-// where PCs keep their firmware.
-constexpr uint64_t kIdentityMap = 0xfffbc000;
-constexpr uint64_t kTss = 0xfffbd000;
+// Four pages that KVM needs on processors without unrestricted guests, in the hole below 4 GiB.  The
+// machine's memory map reserves them (machine/layout.h).
+constexpr uint64_t kIdentityMap = 0xfeffc000;
+constexpr uint64_t kTss = 0xfeffd000;
 
 kvm_ioeventfd make_ioeventfd(memory::GuestAddress address, int eventfd, uint32_t flags) {
   kvm_ioeventfd request{};
