@@ -28,6 +28,8 @@ Result<std::unique_ptr<Destination>> Destination::start(Environment environment,
 Result<void> Destination::listen() {
   step_ = Step::kListening;
   channel_.reset();
+  // The loop takes a descriptor once.
+  listen_watch_ = event::Watch();
   Destination* self = this;
   listen_watch_ =
       TRY(environment_.loop.watch_fd(listener_->fd(), EPOLLIN, [self](uint32_t) { self->on_connection(); }));
@@ -40,7 +42,9 @@ void Destination::on_connection() {
   if (!*socket) return;
   if (auto result = accept(std::move(**socket)); !result) {
     log_warning("a hand-over was not accepted: {}", result.error().message());
-    channel_.reset();
+    socket_watch_ = event::Watch();
+    death_watch_ = event::Watch();
+    if (auto listening = listen(); !listening) environment_.on_lost(listening.error());
   }
 }
 

@@ -2,7 +2,10 @@
 
 import os
 import random
+import signal
 import struct
+import subprocess
+import sys
 
 import pytest
 
@@ -150,6 +153,22 @@ def test_a_source_that_stays_silent_does_not_keep_others_out(guest):
     assert give(source, f"unix:{path}")["status"] == "completed"
     assert "HELLO in time" in silent.receive().reason()
     silent.close()
+    source.quit()
+    assert guest.ask()["boot_count"] == 1
+
+
+def test_sources_that_died_in_the_queue_are_passed_over(guest):
+    source = guest.boot()
+    destination = guest.destination()
+    path = guest.directory / "mig"
+    destination.qmp.command("migrate-incoming", uri=f"unix:{path}")
+    os.kill(destination.pid, signal.SIGSTOP)
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", f"import socket; socket.socket(socket.AF_UNIX).connect('{path}')"], check=True)
+    os.kill(destination.pid, signal.SIGCONT)
+    prepare(source)
+    assert give(source, f"unix:{path}")["status"] == "completed"
+    assert destination.stderr().count("not accepted") == 3, destination.stderr()
     source.quit()
     assert guest.ask()["boot_count"] == 1
 
