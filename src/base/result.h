@@ -64,7 +64,7 @@ std::unexpected<Error> fail_errno(int error, fmt::format_string<Args...> format,
 
 }  // namespace pagurus
 
-// The value of a Result, or return its error from the calling function.
+// The value of a Result, or return its error; not in an initializer's braces: g++ 12 leaks what they hold so far.
 #define TRY(...)                                                            \
   __extension__({                                                           \
     auto&& try_result = (__VA_ARGS__);                                      \

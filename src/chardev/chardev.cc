@@ -25,14 +25,16 @@ Result<StreamConfig> parse_stdio(Options& options, std::string id) {
 Result<StreamConfig> parse_file(Options& options, std::string id) {
   bool append = TRY(options.take_bool("append")).value_or(false);
   using Existing = StreamConfig::Existing;
+  auto path = TRY(require(options, "path"));
   return StreamConfig{.id = std::move(id),
                       .kind = StreamConfig::Kind::kFile,
-                      .path = TRY(require(options, "path")),
+                      .path = std::move(path),
                       .existing = append ? Existing::kAppend : Existing::kTruncate};
 }
 
 Result<StreamConfig> parse_fd(Options& options, std::string id) {
-  return StreamConfig{.id = std::move(id), .kind = StreamConfig::Kind::kFd, .fd = TRY(require(options, "fd"))};
+  auto fd = TRY(require(options, "fd"));
+  return StreamConfig{.id = std::move(id), .kind = StreamConfig::Kind::kFd, .fd = std::move(fd)};
 }
 
 Result<SocketConfig> parse_socket(Options& options, std::string id) {

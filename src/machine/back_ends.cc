@@ -69,9 +69,8 @@ Result<SerialPlan> create_serial(const Config& config, const SerialOptions& opti
   // A port nobody listens to is still there: the guest's tables announce it.
   auto chardev = options.chardev.empty() ? TRY(qapi::Options::parse("null,id=serial0", chardev::kImpliedKey, "-serial"))
                                          : TRY(find_chardev(config, options.chardev));
-  return SerialPlan{.id = options.id,
-                    .backend = TRY(chardev::create_chardev(std::move(chardev), named_fds, loop)),
-                    .backend_transfer = options.backend_transfer};
+  auto backend = TRY(chardev::create_chardev(std::move(chardev), named_fds, loop));
+  return SerialPlan{.id = options.id, .backend = std::move(backend), .backend_transfer = options.backend_transfer};
 }
 
 }  // namespace

@@ -32,8 +32,9 @@ Result<std::unique_ptr<Monitor>> Monitor::create(Services services, const std::v
 Result<void> Monitor::open(const Endpoint& endpoint) {
   switch (endpoint.kind) {
     case Endpoint::Kind::kStdio: {
-      Stream stream{TRY(duplicate(0)), TRY(duplicate(1))};
-      return add_session(std::move(stream));
+      auto input = TRY(duplicate(0));
+      auto output = TRY(duplicate(1));
+      return add_session({std::move(input), std::move(output)});
     }
     case Endpoint::Kind::kConnected: return add_session({UniqueFd(endpoint.fd), UniqueFd()});
     case Endpoint::Kind::kListen: break;
