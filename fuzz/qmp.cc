@@ -1,32 +1,133 @@
-// A QMP client that sends anything: the JSON reader, whole and in pieces.
+// A QMP client that sends anything, in pieces and with descriptors: to the JSON reader by itself, and to
+// a session whose commands take arguments of every type.
+#include "monitor/session.h"
+
+#include <cstring>
+
+#include "fuzz/descriptors.h"
 #include "fuzz/target.h"
 #include "qapi/json_reader.h"
 
 namespace pagurus::fuzz {
+namespace {
+
+using qapi::Json;
+
+// The ways in which the real commands take their arguments.
+monitor::CommandTable make_commands() {
+  monitor::CommandTable table;
+  table.add("none", [](monitor::Call& call) -> Result<Json> {
+    TRY(call.arguments.finish());
+    return Json::object({});
+  });
+  table.add("strict", [](monitor::Call& call) -> Result<Json> {
+    std::string text = TRY(call.arguments.take_string("string"));
+    bool flag = TRY(call.arguments.take_bool("bool"));
+    auto list = TRY(call.arguments.take_array("array"));
+    TRY(call.arguments.finish());
+    return Json::object({{"string", text}, {"bool", flag}, {"elements", list.size()}});
+  });
+  table.add("lenient", [](monitor::Call& call) -> Result<Json> {
+    auto text = TRY(call.arguments.take_optional_string("string"));
+    auto number = TRY(call.arguments.take_optional_uint("number"));
+    (void)TRY(call.arguments.take_optional_bool("bool"));
+    TRY(call.arguments.finish());
+    return Json::object({{"string", text.value_or("")}, {"number", number.value_or(0)}});
+  });
+  table.add("getfd", [](monitor::Call& call) -> Result<Json> {
+    if (call.fds.empty()) return fail("No file descriptor supplied via SCM_RIGHTS");
+    call.fds.pop_back();
+    return Json::object({});
+  });
+  return table;
+}
+
+void read_json(std::string_view text) {
+  for (size_t piece : {text.size() + 1, size_t{1}, size_t{7}}) {
+    qapi::JsonReader reader({.max_bytes = 4096, .max_depth = 16});
+    for (size_t at = 0; at < text.size(); at += piece) {
+      reader.feed(text.substr(at, piece));
+      size_t answers = 0;
+      while (auto value = reader.next()) {
+        CHECK(++answers <= text.size() + 2, "every answer uses up a byte, so there are no more answers than bytes");
+        if (*value) CHECK(qapi::parse_json((*value)->text()).has_value(), "what is written can be read");
+      }
+    }
+  }
+}
+
+// False if the session did not take it.
+bool send(int socket, std::string_view text, bool with_descriptor) {
+  iovec bytes{const_cast<char*>(text.data()), text.size()};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  UniqueFd descriptor;
+  if (with_descriptor) {
+    descriptor = make_descriptor(kNull);
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    int number = descriptor.get();
+    std::memcpy(CMSG_DATA(part), &number, sizeof number);
+  }
+  return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+// A whole conversation: it ends when the session has seen the end of what the client sends.
+void converse(std::string_view text) {
+  static const monitor::CommandTable commands = make_commands();
+  int ends[2];
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "a socket pair");
+  UniqueFd client(ends[0]);
+  auto loop = event::Loop::create();
+  CHECK(loop.has_value(), "an event loop");
+  event::Loop& turns = **loop;
+  unsigned closed = 0;
+  auto session = monitor::Session::create(turns, {UniqueFd(ends[1]), UniqueFd()}, commands, [&] {
+    ++closed;
+    turns.exit(0);
+  });
+  CHECK(session.has_value(), "a session");
+  // Two pieces, the second with a descriptor; more than a socket holds is not the point here.
+  size_t half = text.size() / 2;
+  if (!text.empty()) send(client.get(), text.substr(0, half), false);
+  if (!text.empty()) send(client.get(), text.substr(half), true);
+  ::shutdown(client.get(), SHUT_WR);
+  CHECK(turns.run().has_value(), "the loop runs");
+  CHECK(closed == 1 && (*session)->closed(), "a session ends once");
+  // Whatever was sent, the answers are JSON.
+  std::string answers(1 << 18, '\0');
+  ssize_t size = ::recv(client.get(), answers.data(), answers.size(), MSG_DONTWAIT);
+  answers.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+  qapi::JsonReader reader({.max_bytes = answers.size() + 1, .max_depth = 100});
+  reader.feed(answers);
+  while (auto value = reader.next()) CHECK(value->has_value(), "the server speaks JSON");
+}
+
+}  // namespace
 
 std::vector<Bytes> seeds() {
-  return {bytes_of("{\"execute\": \"qmp_capabilities\"}\n"),
-          bytes_of("{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"unix:/x\"}, \"id\": [1, 2.5, null, true]}\n"),
-          bytes_of("{\"a\\u0041\\n\": \"\\ud83e\\udd80\", \"b\": -9223372036854775808, \"c\": 18446744073709551615}"),
-          bytes_of("[[[[[[]]]]]] {} \"x\" 1e308 \xff {\"execute\": 1}\n{\"a\":1,\"a\":2}\n")};
+  return {
+      bytes_of("{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"none\", \"id\": 1}"),
+      bytes_of("{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": []}}\n"
+               "{\"execute\": \"strict\", \"arguments\": {\"string\": \"x\", \"bool\": true, \"array\": [1, {}]}}"),
+      bytes_of("{\"execute\": \"qmp_capabilities\"}{\"execute\": \"lenient\", \"arguments\": {\"string\": \"\\u00e9\","
+               " \"number\": 18446744073709551615, \"bool\": false}, \"id\": [1, 2.5, null, true]}\n"),
+      bytes_of("{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}\n"),
+      bytes_of("{\"a\\u0041\\n\": \"\\ud83e\\udd80\", \"b\": -9223372036854775808, \"c\": 18446744073709551615}"),
+      bytes_of("[[[[[[]]]]]] {} \"x\" 1e308 \xff {\"execute\": 1}\n{\"a\":1,\"a\":2}\n")};
 }
 
 }  // namespace pagurus::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using pagurus::qapi::JsonReader;
   std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (size_t piece : {size + 1, size_t{1}, size_t{7}}) {
-    JsonReader reader({.max_bytes = 4096, .max_depth = 16});
-    for (size_t at = 0; at < size; at += piece) {
-      reader.feed(text.substr(at, piece));
-      // Every answer uses up at least a byte, so there are no more answers than bytes.
-      size_t answers = 0;
-      while (auto value = reader.next()) {
-        if (++answers > size + 2) __builtin_trap();
-        if (*value) (void)pagurus::qapi::parse_json((*value)->text());
-      }
-    }
-  }
+  pagurus::fuzz::read_json(text);
+  pagurus::fuzz::converse(text);
   return 0;
 }

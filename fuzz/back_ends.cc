@@ -1,0 +1,147 @@
+// Back ends that adopt what a hostile peer sends: any bytes, any descriptors.  What is adopted is then
+// used, and whatever happens, no descriptor is left behind.
+#include <dirent.h>
+
+#include "chardev/socket_backend.h"
+#include "chardev/stream_backend.h"
+#include "chardev/unix_listener.h"
+#include "fuzz/descriptors.h"
+#include "fuzz/input.h"
+#include "fuzz/target.h"
+#include "monitor/listener.h"
+#include "net/tap.h"
+
+namespace pagurus::fuzz {
+namespace {
+
+enum Kind : uint8_t { kStdio, kFd, kConsoleSocket, kTap, kQmpListener, kKinds };
+
+constexpr size_t kMaxDescriptors = 4;
+
+struct Console final : chardev::Frontend {
+  size_t can_receive() override { return received < 4096 ? 16 : 0; }
+  void receive(std::span<const uint8_t> bytes) override { received += bytes.size(); }
+  void writable() override {}
+  size_t received = 0;
+};
+
+// Turns the loop until what is ready now has been served.
+void turn(event::Loop& loop) {
+  auto stop = loop.after(0, [&loop] { loop.exit(0); });
+  CHECK(stop.has_value() && loop.run().has_value(), "the loop turns");
+}
+
+void use(chardev::Backend& backend, vmstate::Reader& reader, event::Loop& loop) {
+  Console console;
+  backend.attach(&console);
+  if (!backend.adopt(reader)) {
+    CHECK(backend.pending(), "a back end that adopted nothing is pending");
+    return backend.attach(nullptr);
+  }
+  backend.thaw();
+  (void)backend.write(Bytes(100, 'x'));
+  backend.want_input();
+  turn(loop);
+  backend.freeze();
+  vmstate::Writer writer;
+  CHECK(backend.save(writer).has_value(), "what was adopted can move on");
+  backend.attach(nullptr);
+}
+
+void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
+  NamedFds named;
+  switch (kind) {
+    case kStdio:
+    case kFd: {
+      auto stream = kind == kStdio ? chardev::StreamConfig::Kind::kStdio : chardev::StreamConfig::Kind::kFd;
+      chardev::StreamBackend backend({.id = "c", .kind = stream}, named, loop);
+      return use(backend, reader, loop);
+    }
+    case kConsoleSocket: {
+      chardev::SocketBackend backend({.id = "c", .path = "/nonexistent/console"}, named, loop);
+      return use(backend, reader, loop);
+    }
+    case kTap: {
+      auto tap = net::Tap::create({.id = "n", .ifname = "tap0"}, named);
+      CHECK(!tap->adopt(reader) && tap->pending(), "none of these descriptors is a TAP");
+      return;
+    }
+    default: {
+      // Pending, because the source still listens.
+      std::string path = "/tmp/pagurus-fuzz-" + std::to_string(::getpid()) + ".qmp";
+      auto source = chardev::UnixListener::bind(path);
+      auto listener = monitor::Listener::create(loop, path, monitor::Listener::Start::kIncoming, [](UniqueFd) {});
+      CHECK(source && listener && (*listener)->pending(), "a listener that waits for its socket");
+      if (!(*listener)->adopt(reader)) return;
+      (*listener)->thaw();
+      turn(loop);
+      (*listener)->freeze();
+    }
+  }
+}
+
+size_t open_descriptors() {
+  size_t count = 0;
+  DIR* directory = ::opendir("/proc/self/fd");
+  CHECK(directory != nullptr, "this process can look at itself");
+  while (::readdir(directory) != nullptr) ++count;
+  ::closedir(directory);
+  return count;
+}
+
+// A state that names as many descriptors as there are, and a file that nobody may unlink.
+template <class State>
+Bytes seed(Kind kind, std::vector<uint8_t> descriptors, const State& state) {
+  vmstate::Writer writer;
+  vmstate::write_state(writer, state);
+  Bytes input{kind, static_cast<uint8_t>(descriptors.size())};
+  input.insert(input.end(), descriptors.begin(), descriptors.end());
+  input.insert(input.end(), writer.bytes().begin(), writer.bytes().end());
+  return input;
+}
+
+}  // namespace
+
+std::vector<Bytes> seeds() {
+  auto streams = [](chardev::StreamConfig::Kind kind) {
+    chardev::StreamState state{.kind = kind};
+    state.input.push_back(vmstate::Fd::lend(0));
+    state.output.push_back(vmstate::Fd::lend(1));
+    return state;
+  };
+  chardev::StreamState terminal = streams(chardev::StreamConfig::Kind::kStdio);
+  terminal.terminal.emplace_back();
+  chardev::SocketState socket;
+  socket.path = "/nonexistent/console";
+  socket.listener.push_back(vmstate::Fd::lend(0));
+  socket.client.push_back(vmstate::Fd::lend(1));
+  // The layout of net/tap.cc: a name, ten bytes, a descriptor.
+  Bytes tap{kTap, 1, DescriptorKind::kTun, 4, 0, 0, 0, 't', 'a', 'p', '0', 1, 1, 12, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0};
+  Bytes listener{kQmpListener, 1, DescriptorKind::kListener, 1, 0, 0, 0, '/', 0, 0, 0, 0};
+  return {seed(kStdio, {kPipeIn, kPipeOut}, terminal),
+          seed(kFd, {kSocket, kSocket}, streams(chardev::StreamConfig::Kind::kFd)),
+          seed(kFd, {kMemory, kNull}, streams(chardev::StreamConfig::Kind::kFd)),
+          seed(kConsoleSocket, {kListener, kSocket}, socket),
+          tap,
+          listener};
+}
+
+}  // namespace pagurus::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace pagurus;
+  using namespace pagurus::fuzz;
+  size_t before = open_descriptors();
+  {
+    Input input(data, size);
+    auto kind = static_cast<Kind>(input.number<uint8_t>() % kKinds);
+    size_t count = input.number<uint8_t>() % (kMaxDescriptors + 1);
+    auto fds = make_descriptors(input.take(count));
+    auto loop = event::Loop::create();
+    CHECK(loop.has_value(), "an event loop");
+    vmstate::Reader reader(input.rest(), std::move(fds));
+    adopt(kind, reader, **loop);
+  }
+  CHECK(open_descriptors() == before, "every descriptor that arrived is closed in the end");
+  return 0;
+}
