@@ -56,7 +56,7 @@ struct VcpuSet::Shared {
   std::atomic<Mode> mode{Mode::kParked};
   std::atomic<uint32_t> running{0};    // threads that are not parked
   std::atomic<uint32_t> jobs_left{0};  // parked threads that have not finished the job
-  int64_t paused_since_ns = 0;         // control thread only
+  int64_t paused_since_ns = 0;         // 0: never paused; control thread only
 };
 
 struct VcpuSet::Slot {
@@ -218,6 +218,8 @@ void VcpuSet::wait_paused() {
   wait_zero(shared_->running);
   shared_->paused_since_ns = monotonic_ns();
 }
+
+void VcpuSet::note_long_pause() { shared_->paused_since_ns = 1; }
 
 bool VcpuSet::paused() const { return shared_->running.load() == 0; }
 

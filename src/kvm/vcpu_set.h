@@ -50,6 +50,8 @@ class VcpuSet {
   // Blocks until all vCPUs are parked.  After request_pause().
   void wait_paused();
   bool paused() const;
+  // The guest has been paused for a time that is not known here, and may be long.
+  void note_long_pause();
 
   // All vCPUs must be parked.  The states are in the order of the vCPUs.
   Result<std::vector<VcpuState>> save_all();

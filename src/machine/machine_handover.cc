@@ -262,6 +262,7 @@ int64_t Machine::Impl::enter(Enter how) {
   thaw_back_ends();
   announce();
   if (how == Enter::kPaused) {
+    board_->vcpus().note_long_pause();
     state_ = RunState::kPaused;
     return monotonic_ns();
   }
@@ -274,7 +275,9 @@ int64_t Machine::Impl::enter(Enter how) {
 void Machine::Impl::announce() {
   for (auto& nic : board_->nics()) {
     bool same_wire = transferred_.contains("netdev " + nic->backend().id());
-    if (!same_wire) nic->announce();
+    if (same_wire) continue;
+    nic->renew_offloads();
+    nic->announce();
   }
 }
 

@@ -77,6 +77,18 @@ TEST_F(VirtioNetTest, traffic_goes_on_in_another_process) {
   EXPECT_EQ(guest_bytes(kRxBuffers + 0x2000 + kNetHeaderBytes, 60), frame_of(60, 2));
 }
 
+TEST_F(VirtioNetTest, another_back_end_learns_what_the_driver_agreed_to_receive) {
+  power_on();
+  start_driver(kNetGuestCsum | kNetGuestTso4);
+  vmm->freeze();
+  Vmm next(ram, wire.get(), true, nic());
+  next.net->renew_offloads();
+  EXPECT_EQ(next.backend.set_offloads_calls, 0) << "no driver yet";
+  ASSERT_TRUE(next.load(vmm->save()));
+  next.net->renew_offloads();
+  EXPECT_EQ(next.backend.agreed, (net::Offloads{.csum = true, .tso4 = true}));
+}
+
 TEST_F(VirtioNetTest, a_less_able_back_end_is_refused) {
   power_on();
   start_driver(kNetGuestCsum | kNetGuestTso4);

@@ -1,5 +1,6 @@
 #include "device/virtio_net/virtio_net.h"
 
+#include "base/log.h"
 #include "device/virtio_net/features.h"
 
 namespace pagurus::device {
@@ -92,6 +93,15 @@ void VirtioNet::set_link(bool up) {
     if (!paused_) worker_->thaw();
   }
   if (changed) transport_->interrupt_config();
+}
+
+void VirtioNet::renew_offloads() {
+  std::lock_guard lock(lock_);
+  CHECK(paused_, "a back end is set up before the guest runs");
+  if (!session_) return;
+  auto set = backend_.set_offloads(net_offloads(session_->features));
+  // Slower, not wrong: the host then completes every frame itself.
+  if (!set) log_warning("{}: {}", config_.id, set.error().message());
 }
 
 bool VirtioNet::announce() {

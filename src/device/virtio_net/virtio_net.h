@@ -81,6 +81,9 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
 
   bool link_up() const { return link_up_; }
   void set_link(bool up);
+  // The restored guest has come to another back end than the one its driver set up: tells it what the
+  // driver agreed to receive.  Only while frozen.
+  void renew_offloads();
   // Asks the guest to tell the network where it is (virtio 1.2, 5.1.6.5.4).  False if the driver
   // has not negotiated that.  Only while frozen or running, on the control thread.
   bool announce();
