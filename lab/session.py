@@ -11,13 +11,16 @@ import time
 import tty
 
 import snapshot
-from errors import LabError
+from errors import LabError, LabFroze
 
 EXIT_TIMEOUT = 124
 _EXIT_SIGNAL = 128
 # A boot takes seconds; a machine whose cores are all busy elsewhere gets the benefit of the doubt.
 _BOOT_TIMEOUT_S = 120
 _RESTORE_TIMEOUT_S = 30
+# PID 1 of the lab says every 5 s that it lives.  QEMU's SVM emulation can, rarely, lose the interrupt that should wake
+# its processor: then nothing in there ever runs again.
+_SILENCE_LIMIT_S = 90
 _CHUNK = 65536
 
 
@@ -50,7 +53,7 @@ def run(machine, script, timeout):
         return _EXIT_SIGNAL + signal.SIGPIPE
     except LabError as error:
         tail = "\n".join(f"  | {line}" for line in machine.log_tail()) or "  | (nothing)"
-        raise LabError(f"the lab failed: {error}\nThe last lines of its kernel log:\n{tail}") from error
+        raise type(error)(f"the lab failed: {error}\nThe last lines of its kernel log:\n{tail}") from error
 
 
 def _attempt(machine, script, timeout):
@@ -73,6 +76,7 @@ class _Session:
         self._boot_deadline = self._started + (_RESTORE_TIMEOUT_S if restored else _BOOT_TIMEOUT_S)
         self._restored = restored
         self._is_running = False
+        self._heard = self._started
         self._status = None
         self._messages = b""
         self._selector = selectors.DefaultSelector()
@@ -100,6 +104,8 @@ class _Session:
                 if self._restored:
                     raise _NotRestored
                 raise LabError(f"it did not come up within {_BOOT_TIMEOUT_S} s.")
+            elif self._is_running and now >= self._heard + _SILENCE_LIMIT_S:
+                raise LabFroze(f"nothing ran in it for {_SILENCE_LIMIT_S} s, which is a rare defect of QEMU's SVM emulation.")
         for stream, output in self._outputs:
             while _forward(stream, output):
                 pass
@@ -107,15 +113,16 @@ class _Session:
         return self._status
 
     def _time_left(self):
-        limits = [] if self._is_running else [self._boot_deadline]
+        limits = [self._heard + _SILENCE_LIMIT_S if self._is_running else self._boot_deadline]
         if self._deadline:
             limits.append(self._deadline)
-        return max(0, min(limits) - time.monotonic()) if limits else None
+        return max(0, min(limits) - time.monotonic())
 
     def _read_control(self):
         data = _receive(self._machine.control)
         if not data:
             self._process_ended()
+        self._heard = time.monotonic()
         *lines, self._messages = (self._messages + data).split(b"\n")
         for line in lines:
             self._handle(*line.decode(errors="replace").partition(" ")[::2])
@@ -128,6 +135,8 @@ class _Session:
             self._is_running = True
         elif word == "exit" and rest.isdecimal():
             self._status = int(rest)
+        elif word == "alive":
+            pass
         elif word == "failed":
             raise LabError(rest)
         else:
