@@ -1,13 +1,16 @@
 // The driver of every fuzzer: mutates seeds that the real code made and feeds them to the target,
 // under the sanitizers the build was configured with.
 //
-//   NAME [--seconds N] [--seed N]     mutate for that long (default 3 s, a new seed each time)
-//   NAME FILE...                      replay inputs
+//   NAME [--seconds N] [--runs N] [--seed N]   mutate for that long (default 3 s) or that often; without
+//                                              --seed with another one each time, which is printed
+//   NAME FILE...                               replay inputs
+//   NAME --write-seeds DIRECTORY               for another driver to start from
 //
 // The input in hand is kept in a file while it runs, and its path is printed by whatever ends the
-// process: a sanitizer, a CHECK, or the alarm that ends an input after kMaxInputSeconds.
+// process: a sanitizer, its limits of memory, a CHECK, or the alarm after kMaxInputSeconds.  Leaks are
+// found at the end of the run: --seed and --runs lead to the input.
 //
-// With a compiler that has libFuzzer, leave this file out: LLVMFuzzerTestOneInput is its interface.
+// A build with libFuzzer (see README.md) leaves this file out.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,7 +23,9 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <random>
+#include <string>
 
 #include "fuzz/target.h"
 
@@ -89,15 +94,33 @@ void run_one(const Bytes& input) {
   ::alarm(0);
 }
 
+int usage() {
+  std::fprintf(stderr, "usage: fuzz_NAME [--seconds N] [--runs N] [--seed N] | FILE... | --write-seeds DIRECTORY\n");
+  return 2;
+}
+
 int replay(char** files) {
   for (; *files != nullptr; ++files) {
     std::ifstream file(*files, std::ios::binary);
+    if (!file) return usage();
     run_one(Bytes(std::istreambuf_iterator<char>(file), {}));
   }
   return 0;
 }
 
-int fuzz(double seconds, uint64_t seed) {
+int write_seeds(const std::string& directory) {
+  unsigned number = 0;
+  for (const Bytes& input : seeds()) {
+    std::ofstream file(directory + "/seed-" + std::to_string(number++), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+    if (!file) return 1;
+  }
+  return 0;
+}
+
+int fuzz(double seconds, uint64_t most_runs, uint64_t seed) {
+  std::printf("--seed %llu\n", static_cast<unsigned long long>(seed));
+  std::fflush(stdout);
   std::mt19937_64 random(seed);
   std::vector<Bytes> inputs = seeds();
   for (const Bytes& input : inputs) {
@@ -106,13 +129,12 @@ int fuzz(double seconds, uint64_t seed) {
   }
   auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   uint64_t runs = 0;
-  for (; std::chrono::steady_clock::now() < end; ++runs) {
+  for (; runs < most_runs && std::chrono::steady_clock::now() < end; ++runs) {
     Bytes input = mutate(random, inputs);
     write_current(input);
     run_one(input);
   }
-  std::printf("%llu inputs from %zu seeds, --seed %llu: nothing found\n", static_cast<unsigned long long>(runs),
-              inputs.size(), static_cast<unsigned long long>(seed));
+  std::printf("%llu inputs from %zu seeds: nothing found\n", static_cast<unsigned long long>(runs), inputs.size());
   ::unlink(current_path);
   return 0;
 }
@@ -120,8 +142,11 @@ int fuzz(double seconds, uint64_t seed) {
 }  // namespace
 }  // namespace pagurus::fuzz
 
-// Sanitizers end the process without a signal unless told otherwise.
-extern "C" const char* __asan_default_options() { return "abort_on_error=1:detect_leaks=1"; }
+// Sanitizers end the process without a signal unless told otherwise.  Nothing a stranger sends may
+// make us take much memory: the largest target maps 64 MiB of guest RAM.
+extern "C" const char* __asan_default_options() {
+  return "abort_on_error=1:detect_leaks=1:max_allocation_size_mb=512:hard_rss_limit_mb=2048";
+}
 extern "C" const char* __ubsan_default_options() { return "abort_on_error=1:print_stacktrace=1"; }
 
 int main(int argc, char** argv) {
@@ -129,12 +154,21 @@ int main(int argc, char** argv) {
   std::snprintf(current_path, sizeof current_path, "/tmp/pagurus-fuzz-%d", ::getpid());
   for (int number : {SIGABRT, SIGSEGV, SIGBUS, SIGALRM}) ::signal(number, on_death);
   LLVMFuzzerInitialize(&argc, &argv);
-  double seconds = 3;
+  std::optional<double> seconds;
+  uint64_t runs = UINT64_MAX;
   uint64_t seed = std::random_device{}();
   int at = 1;
   for (; at + 1 < argc && std::strncmp(argv[at], "--", 2) == 0; at += 2) {
-    if (std::strcmp(argv[at], "--seconds") == 0) seconds = std::atof(argv[at + 1]);
-    if (std::strcmp(argv[at], "--seed") == 0) seed = std::strtoull(argv[at + 1], nullptr, 10);
+    if (std::strcmp(argv[at], "--seconds") == 0)
+      seconds = std::atof(argv[at + 1]);
+    else if (std::strcmp(argv[at], "--runs") == 0)
+      runs = std::strtoull(argv[at + 1], nullptr, 10);
+    else if (std::strcmp(argv[at], "--seed") == 0)
+      seed = std::strtoull(argv[at + 1], nullptr, 10);
+    else if (std::strcmp(argv[at], "--write-seeds") == 0)
+      return write_seeds(argv[at + 1]);
+    else
+      return usage();
   }
-  return at < argc ? replay(argv + at) : fuzz(seconds, seed);
+  return at < argc ? replay(argv + at) : fuzz(seconds.value_or(runs == UINT64_MAX ? 3 : 1e9), runs, seed);
 }
