@@ -78,17 +78,15 @@ PidFile::~PidFile() {
   if (owner == getpid()) unlink(path_.c_str());
 }
 
-Result<void> redirect_log(const LogTarget& target) {
-  UniqueFd file;
-  if (!target.path.empty()) {
-    file.reset(open(target.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-    if (!file) return fail_errno(errno, "-D: cannot open '{}'", target.path);
-  } else if (target.fd >= 0) {
-    file.reset(target.fd);
-  } else {
-    return {};
-  }
-  if (dup2(file.get(), STDERR_FILENO) < 0) return fail_errno(errno, "-D: cannot log to fd {}", target.fd);
+Result<UniqueFd> open_log(const LogTarget& target) {
+  if (target.path.empty()) return UniqueFd(target.fd);
+  UniqueFd file(open(target.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!file) return fail_errno(errno, "-D: cannot open '{}'", target.path);
+  return file;
+}
+
+Result<void> redirect_log(UniqueFd log) {
+  if (log && dup2(log.get(), STDERR_FILENO) < 0) return fail_errno(errno, "-D: cannot log to fd {}", log.get());
   return {};
 }
 

@@ -42,7 +42,9 @@ class PidFile {
   bool written_ = false;
 };
 
-// -D: from now on, standard error is the log file.
-Result<void> redirect_log(const LogTarget& target);
+// -D: the log file, opened before the guest starts so that a wrong path costs nothing; empty without -D.
+Result<UniqueFd> open_log(const LogTarget& target);
+// From now on, standard error is the log file.
+Result<void> redirect_log(UniqueFd log);
 
 }  // namespace pagurus::app

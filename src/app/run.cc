@@ -54,6 +54,7 @@ Result<int> run(const Invocation& invocation, const monitor::ProcessInfo& proces
   prepare_signals();
   if (invocation.log_timestamps) enable_log_timestamps();
 
+  UniqueFd log = TRY(open_log(invocation.log));
   auto loop = TRY(event::Loop::create());
   NamedFds named_fds;
   auto machine = TRY(machine::Machine::create(
@@ -79,7 +80,7 @@ Result<int> run(const Invocation& invocation, const monitor::ProcessInfo& proces
   auto signals = TRY(watch_signals(*loop, *machine));
   TRY(start_guest(invocation, *machine, *migration));
   if (background) background->report_ready();
-  TRY(redirect_log(invocation.log));
+  TRY(redirect_log(std::move(log)));
   return loop->run();
 }
 

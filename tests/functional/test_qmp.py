@@ -318,6 +318,13 @@ def test_daemonize_reports_an_error_to_the_caller(guest):
     assert not path.exists() and not pidfile.exists()
 
 
+def test_daemonize_with_a_log_file_that_cannot_be_opened_starts_nothing(guest):
+    done, path, pidfile = daemon(guest, "-D", "/nonexistent/log")
+    assert done.returncode == 1
+    assert "-D: cannot open '/nonexistent/log'" in done.stderr
+    assert not path.exists() and not pidfile.exists()
+
+
 def run_pagurus(*arguments):
     return subprocess.run([PAGURUS, *arguments], capture_output=True, text=True, timeout=20, check=False)
 
