@@ -32,7 +32,7 @@ class Listener : public vmstate::Movable {
 
   static Result<std::unique_ptr<Listener>> create(event::Loop& loop, std::string path, Start start, OnClient on_client);
 
-  bool pending() const { return !listener_.has_value(); }
+  bool pending() const override { return !listener_.has_value(); }
   // The name under which the two sides of a hand-over find each other's listener.
   std::string transfer_name() const { return "qmp-listener " + path_; }
 

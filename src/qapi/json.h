@@ -28,22 +28,16 @@ class Json {
 
   Json() = default;  // null
   template <std::same_as<bool> T>
-  Json(T value) : value_(value) {}
+  Json(T value);
   template <std::signed_integral T>
-  Json(T value) : value_(int64_t{value}) {}
+  Json(T value);
   template <std::unsigned_integral T>
-  requires(!std::same_as<T, bool>) Json(T value) {
-    // One form for each number, so that equal numbers compare equal.
-    if (uint64_t{value} <= uint64_t{INT64_MAX})
-      value_ = static_cast<int64_t>(value);
-    else
-      value_ = uint64_t{value};
-  }
-  Json(double value) : value_(value) {}
-  Json(std::string value) : value_(std::move(value)) {}
-  Json(std::string_view value) : value_(std::string(value)) {}
-  Json(const char* value) : value_(std::string(value)) {}
-  Json(Array value) : value_(std::move(value)) {}
+  requires(!std::same_as<T, bool>) Json(T value);
+  Json(double value);
+  Json(std::string value);
+  Json(std::string_view value);
+  Json(const char* value);
+  Json(Array value);
   Json(Object value);
   static Json object(std::initializer_list<Member> members = {});
   static Json strings(const std::vector<std::string>& values);
@@ -96,5 +90,24 @@ struct Json::Member {
   Json value;
   bool operator==(const Member& other) const = default;
 };
+
+// Down here because they need the whole variant, and with it Member.
+template <std::same_as<bool> T>
+Json::Json(T value) : value_(value) {}
+template <std::signed_integral T>
+Json::Json(T value) : value_(int64_t{value}) {}
+template <std::unsigned_integral T>
+requires(!std::same_as<T, bool>) Json::Json(T value) {
+  // One form for each number, so that equal numbers compare equal.
+  if (uint64_t{value} <= uint64_t{INT64_MAX})
+    value_ = static_cast<int64_t>(value);
+  else
+    value_ = uint64_t{value};
+}
+inline Json::Json(double value) : value_(value) {}
+inline Json::Json(std::string value) : value_(std::move(value)) {}
+inline Json::Json(std::string_view value) : value_(std::string(value)) {}
+inline Json::Json(const char* value) : value_(std::string(value)) {}
+inline Json::Json(Array value) : value_(std::move(value)) {}
 
 }  // namespace pagurus::qapi
