@@ -58,12 +58,13 @@ class Iperf3(Program):
 
 
 class UdpProbe(Program):
-    """Datagrams with sequence numbers at a steady rate; report() says what became of each."""
+    """Datagrams with sequence numbers at a steady rate until report(), which says what became of each."""
 
-    def __init__(self, address, rate, seconds):
-        super().__init__(UDP_PROBE, "--json", "--rate", rate, "--duration", seconds, "--drain", 2, address)
+    def __init__(self, address, rate):
+        super().__init__(UDP_PROBE, "--json", "--rate", rate, "--drain", 5, address)
 
     def report(self, timeout=60):
+        self._process.terminate()
         return json.loads(self._process.communicate(timeout=timeout)[0])
 
 
