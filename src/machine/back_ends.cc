@@ -18,6 +18,10 @@ Result<std::vector<std::unique_ptr<net::Backend>>> create_netdevs(const Config& 
   for (const auto& options : config.netdevs) {
     auto netdev = TRY(net::create_netdev(options, named_fds));
     if (!ids.insert(netdev->id()).second) return fail("Duplicate ID '{}' for netdev", netdev->id());
+    if (netdev->announced() && !config.incoming) {
+      return fail("netdev '{}': local-incoming=on is for a process that waits for a guest: it needs -incoming",
+                  netdev->id());
+    }
     netdevs.push_back(std::move(netdev));
   }
   return netdevs;
@@ -36,6 +40,12 @@ Result<NicPlan> plan_nic(qapi::Options options, unsigned index, const MachineTyp
     return fail("-device virtio-net-pci: no netdev '{}', or another device uses it", nic.config.netdev);
   }
   nic.backend = std::move(*found);
+  if (nic.backend->announced() && !nic.config.backend_transfer) {
+    return fail(
+        "netdev '{}' has local-incoming=on, but property backend-transfer of its device '{}' is off: it could not "
+        "arrive",
+        nic.config.netdev, nic.config.id);
+  }
   return nic;
 }
 

@@ -37,9 +37,11 @@ struct SectionInfo {
 // The back end of one device, and whether it takes part.
 struct MovableInfo {
   std::string name;       // "netdev n0"
+  std::string target;     // device model and kind: "virtio-net-tap"
   std::string kind;       // "tap"
   std::string signature;  // of its state; empty if it cannot move
   bool takes_part;        // the device's property backend-transfer
+  bool announced;         // local-incoming=on: this process expects it to arrive
   std::string obstacle;   // why it cannot move, empty if it can
   vmstate::Movable* movable;
 };

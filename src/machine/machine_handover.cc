@@ -114,13 +114,15 @@ std::vector<SectionInfo> Machine::Impl::sections() const {
   return infos;
 }
 
-MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, bool takes_part,
+MovableInfo Machine::Impl::describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
                                     vmstate::Movable& movable) const {
   auto declared = movable.movable();
   return {.name = std::move(name),
+          .target = fmt::format("{}-{}", device, kind),
           .kind = std::string(kind),
           .signature = declared ? vmstate::signature(**declared) : "",
           .takes_part = takes_part,
+          .announced = false,
           .obstacle = declared ? "" : declared.error().message(),
           .movable = &movable};
 }
@@ -128,11 +130,13 @@ MovableInfo Machine::Impl::describe(std::string name, std::string_view kind, boo
 std::vector<MovableInfo> Machine::Impl::movables() const {
   std::vector<MovableInfo> infos;
   for (const auto& nic : board_->plan().nics) {
-    infos.push_back(
-        describe("netdev " + nic.backend->id(), nic.backend->kind(), nic.config.backend_transfer, *nic.backend));
+    infos.push_back(describe("netdev " + nic.backend->id(), "virtio-net", nic.backend->kind(),
+                             nic.config.backend_transfer, *nic.backend));
+    infos.back().announced = nic.backend->announced();
   }
   const SerialPlan& serial = board_->plan().serial;
-  infos.push_back(describe("console " + serial.id, serial.backend->kind(), serial.backend_transfer, *serial.backend));
+  infos.push_back(describe("console " + serial.id, "isa-serial", serial.backend->kind(), serial.backend_transfer,
+                           *serial.backend));
   return infos;
 }
 

@@ -93,7 +93,8 @@ class Machine::Impl final : private BoardListener, public Handover {
   void announce();
   Result<void> load_vcpus(LoadedSection& section);
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
-  MovableInfo describe(std::string name, std::string_view kind, bool takes_part, vmstate::Movable& movable) const;
+  MovableInfo describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
+                       vmstate::Movable& movable) const;
 
   Config config_;
   const MachineType& type_;

@@ -110,7 +110,9 @@ Result<void> Destination::handle(Message message, int64_t received_ns) {
 }
 
 Result<void> Destination::on_hello(const Hello& hello) {
-  transfer_ = TRY(compare(hello, make_hello(environment_.machine, environment_.parameters(), {})));
+  Settings settings = environment_.settings();
+  transfer_ = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
+  TRY(check_announced(environment_.machine, settings, transfer_));
   for (const Extra& extra : environment_.extras) {
     if (std::ranges::count(hello.extras, extra.name) == 0) {
       return fail("{} is in use by a process that is not the source", extra.name);

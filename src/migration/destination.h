@@ -34,7 +34,7 @@ class Destination {
     event::Loop& loop;
     machine::Handover& machine;
     // Read when a source connects: they may be set after migrate-incoming.
-    std::function<Parameters()> parameters;
+    std::function<Settings()> settings;
     std::vector<Extra> extras;
     bool stay_paused;
     std::function<void(Status, const std::string& why)> on_status;

@@ -24,10 +24,21 @@ Result<void> compare_lists(const char* what, const std::vector<Entry>& source, c
   return {};
 }
 
-Result<void> compare_parameter(bool source, bool destination) {
+Transfer transfer_of(const Hello& hello) {
+  if (hello.backend_transfer && hello.targets.empty()) return Transfer::all();
+  return Transfer::only({hello.targets.begin(), hello.targets.end()});
+}
+
+Result<void> compare_parameter(const Transfer& source, const Transfer& destination) {
   if (source == destination) return {};
-  const char* on = source ? "source" : "destination";
-  const char* off = source ? "destination" : "source";
+  if (source.any() && destination.any()) {
+    return fail(
+        "migration parameter 'backend-transfer' is '{}' on the source and '{}' on the destination: set the same with "
+        "migrate-set-parameters on both",
+        source.text(), destination.text());
+  }
+  const char* on = source.any() ? "source" : "destination";
+  const char* off = source.any() ? "destination" : "source";
   return fail(
       "migration parameter 'backend-transfer' is set on the {} but not on the {}: set it with "
       "migrate-set-parameters on both",
@@ -41,18 +52,20 @@ std::string vmm_version() { return PAGURUS_VERSION; }
 Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras) {
   Hello hello;
   hello.vmm_version = vmm_version();
-  hello.backend_transfer = parameters.backend_transfer;
+  hello.backend_transfer = parameters.transfer.any();
+  hello.targets.assign(parameters.transfer.targets().begin(), parameters.transfer.targets().end());
   for (const auto& fact : machine.facts()) hello.facts.push_back({fact.name, fact.value});
   for (const auto& section : machine.sections()) hello.sections.push_back({section.name, section.signature});
   for (const auto& movable : machine.movables()) {
-    hello.backends.push_back({movable.name, movable.kind, movable.signature, movable.takes_part});
+    hello.backends.push_back({movable.name, movable.target, movable.kind, movable.signature, movable.takes_part});
   }
   hello.extras = std::move(extras);
   return hello;
 }
 
 Result<std::set<std::string>> compare(const Hello& source, const Hello& destination) {
-  TRY(compare_parameter(source.backend_transfer, destination.backend_transfer));
+  Transfer choice = transfer_of(source);
+  TRY(compare_parameter(choice, transfer_of(destination)));
   TRY(compare_lists("property", source.facts, destination.facts, [](const FactEntry& fact) { return fact.value; }));
   TRY(compare_lists("state section", source.sections, destination.sections,
                     [](const SectionEntry& section) { return section.signature; }));
@@ -60,11 +73,10 @@ Result<std::set<std::string>> compare(const Hello& source, const Hello& destinat
     return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off");
   }));
   std::set<std::string> transfer;
-  if (!source.backend_transfer) return transfer;
   for (size_t i = 0; i < source.backends.size(); ++i) {
     const BackendEntry& from = source.backends[i];
     const BackendEntry& to = destination.backends[i];
-    if (!from.takes_part) continue;
+    if (!from.takes_part || !choice.includes(from.target)) continue;
     if (from.kind != to.kind) {
       return fail("{}: the source has kind '{}', this destination '{}'", from.name, from.kind, to.kind);
     }
@@ -77,10 +89,28 @@ Result<std::set<std::string>> compare(const Hello& source, const Hello& destinat
   return transfer;
 }
 
-Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters) {
-  if (!parameters.backend_transfer) return {};
+Result<void> check_announced(const machine::Handover& machine, const Settings& settings,
+                             const std::set<std::string>& transfer) {
   for (const auto& movable : machine.movables()) {
-    if (!movable.takes_part || movable.obstacle.empty()) continue;
+    bool arrives = transfer.contains(movable.name);
+    if (movable.announced && !arrives) {
+      return fail("{} has local-incoming=on, but would not be transferred: set parameter 'backend-transfer' or "
+                  "capability 'local-tap' on both sides, or leave local-incoming=on away",
+                  movable.name);
+    }
+    if (arrives && !movable.announced && settings.capabilities.local_tap) {
+      return fail("{} has no local-incoming=on, which capability 'local-tap' needs: add it, or use parameter "
+                  "'backend-transfer' instead of the capability",
+                  movable.name);
+    }
+  }
+  return {};
+}
+
+Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters) {
+  for (const auto& movable : machine.movables()) {
+    bool moves = movable.takes_part && parameters.transfer.includes(movable.target);
+    if (!moves || movable.obstacle.empty()) continue;
     return std::unexpected(
         Error(fmt::format("{} cannot move: {}", movable.name, movable.obstacle))
             .remedy("set backend-transfer=off for its device on both sides, or change the back end"));

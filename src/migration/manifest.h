@@ -20,6 +20,11 @@ Hello make_hello(const machine::Handover& machine, const Parameters& parameters,
 // ..., this destination has ...").  Success: the names of the back ends that will be transferred.
 Result<std::set<std::string>> compare(const Hello& source, const Hello& destination);
 
+// What local-incoming=on announces must be what arrives, and with the capability local-tap nothing else
+// may arrive.
+Result<void> check_announced(const machine::Handover& machine, const Settings& settings,
+                             const std::set<std::string>& transfer);
+
 // Fails, before anything is disturbed, if a back end that takes part cannot move.
 Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters);
 

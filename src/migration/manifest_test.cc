@@ -11,7 +11,8 @@ Hello sample() {
   hello.backend_transfer = true;
   hello.facts = {{"machine type", "pagurus-1.1"}, {"RAM size", "256 MiB"}};
   hello.sections = {{"machine", "machine/1{}"}, {"serial0", "uart/1{}"}};
-  hello.backends = {{"netdev n0", "tap", "tap/1{}", true}, {"console serial0", "stdio", "stdio/1{}", false}};
+  hello.backends = {{"netdev n0", "virtio-net-tap", "tap", "tap/1{}", true},
+                    {"console serial0", "isa-serial-stdio", "stdio", "stdio/1{}", true}};
   return hello;
 }
 
@@ -23,7 +24,27 @@ std::string refusal(const Hello& source, const Hello& destination) {
 TEST(Manifest, equal_machines_agree_on_what_is_transferred) {
   auto transfer = compare(sample(), sample());
   ASSERT_TRUE(transfer.has_value());
-  EXPECT_EQ(*transfer, std::set<std::string>{"netdev n0"});
+  EXPECT_EQ(*transfer, (std::set<std::string>{"console serial0", "netdev n0"}));
+}
+
+TEST(Manifest, a_device_without_the_property_keeps_its_back_end) {
+  Hello hello = sample();
+  hello.backends[1].takes_part = false;
+  EXPECT_EQ(*compare(hello, hello), std::set<std::string>{"netdev n0"});
+}
+
+TEST(Manifest, targets_limit_what_is_transferred) {
+  Hello hello = sample();
+  hello.targets = {"virtio-net-tap"};
+  EXPECT_EQ(*compare(hello, hello), std::set<std::string>{"netdev n0"});
+}
+
+TEST(Manifest, different_targets_are_refused_in_words) {
+  Hello limited = sample();
+  limited.targets = {"virtio-net-tap"};
+  EXPECT_EQ(refusal(sample(), limited),
+            "migration parameter 'backend-transfer' is 'on' on the source and 'virtio-net-tap' on the destination: set "
+            "the same with migrate-set-parameters on both");
 }
 
 TEST(Manifest, without_the_parameter_nothing_is_transferred) {
@@ -71,9 +92,11 @@ TEST(Manifest, the_first_difference_is_named) {
 }
 
 TEST(Manifest, a_back_end_that_stays_may_be_of_another_kind) {
-  Hello other = sample();
+  Hello source = sample();
+  source.backends[1].takes_part = false;
+  Hello other = source;
   other.backends[1].kind = "null";
-  EXPECT_TRUE(compare(sample(), other).has_value());
+  EXPECT_TRUE(compare(source, other).has_value());
 }
 
 }  // namespace

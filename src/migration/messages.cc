@@ -35,6 +35,7 @@ const vmstate::Description& SectionEntry::description() {
 const vmstate::Description& BackendEntry::description() {
   static constexpr auto kFields = std::array{
       field<&BackendEntry::name>("name", {.max = kMaxName}),
+      field<&BackendEntry::target>("target", {.max = kMaxName}),
       field<&BackendEntry::kind>("kind", {.max = kMaxName}),
       field<&BackendEntry::signature>("signature", {.max = kMaxText}),
       field<&BackendEntry::takes_part>("takes-part"),
@@ -47,6 +48,7 @@ const vmstate::Description& Hello::description() {
   static constexpr auto kFields = std::array{
       field<&Hello::vmm_version>("vmm-version", {.max = kMaxName}),
       field<&Hello::backend_transfer>("backend-transfer"),
+      field<&Hello::targets>("targets", {.max = kMaxEntries, .element_max = kMaxName}),
       field<&Hello::facts>("facts", {.max = kMaxEntries}),
       field<&Hello::sections>("sections", {.max = kMaxEntries}),
       field<&Hello::backends>("backends", {.max = kMaxEntries}),

@@ -45,6 +45,7 @@ struct SectionEntry {
 
 struct BackendEntry {
   std::string name;
+  std::string target;  // "virtio-net-tap"
   std::string kind;
   std::string signature;
   bool takes_part = false;
@@ -54,6 +55,7 @@ struct BackendEntry {
 struct Hello {
   std::string vmm_version;  // for people; not compared
   bool backend_transfer = false;
+  std::vector<std::string> targets;  // what it is limited to; empty: nothing
   std::vector<FactEntry> facts;
   std::vector<SectionEntry> sections;
   std::vector<BackendEntry> backends;

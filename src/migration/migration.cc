@@ -12,20 +12,28 @@ namespace {
 constexpr uint64_t kMaxDowntimeLimitMs = 2'000'000;
 
 // "unix:/run/x.sock" -> "/run/x.sock".
-Result<std::string> unix_path(const std::string& uri, const Parameters& parameters) {
+Result<std::string> unix_path(const std::string& uri, const Parameters& parameters, const Capabilities& capabilities) {
   constexpr std::string_view kScheme = "unix:";
   if (uri.starts_with(kScheme) && uri.size() > kScheme.size()) return uri.substr(kScheme.size());
   if (uri == kScheme) return fail("the migration URI 'unix:' has no path: unix:/path/of/socket");
-  if (parameters.backend_transfer) {
-    return fail(
-        "migration parameter 'backend-transfer' requires a UNIX domain socket: file descriptors travel over it "
-        "(use unix:PATH, not '{}')",
-        uri);
+  if (parameters.transfer.any()) {
+    return fail("migration {} requires a UNIX domain socket: file descriptors travel over it (use unix:PATH, not '{}')",
+                capabilities.local_tap ? "capability 'local-tap'" : "parameter 'backend-transfer'", uri);
   }
   return fail(
       "'{}' cannot carry a hand-over: guest RAM moves as a file descriptor, and that requires a UNIX domain socket "
       "(use unix:PATH)",
       uri);
+}
+
+Transfer local_tap_transfer() { return Transfer::only({std::string(kVirtioNetTap)}); }
+
+Result<void> check_contradiction(const Capabilities& capabilities, const Transfer& transfer) {
+  if (!capabilities.local_tap || transfer == local_tap_transfer()) return {};
+  return fail(
+      "migration capability 'local-tap' and parameter 'backend-transfer' = '{}' contradict each other: the capability "
+      "moves TAPs and nothing else (use the parameter alone)",
+      transfer.text());
 }
 
 }  // namespace
@@ -66,6 +74,11 @@ class Migration::Impl {
   Result<void> migrate(const std::string& uri);
   Result<void> migrate_incoming(const std::string& uri);
   Info query() const;
+  Parameters in_force() const {
+    Parameters parameters = parameters_;
+    if (capabilities_.local_tap) parameters.transfer = local_tap_transfer();
+    return parameters;
+  }
   enum class Which { kHere, kPending };
   std::vector<Extra> extras(Which which) const {
     std::vector<Extra> found;
@@ -92,7 +105,7 @@ class Migration::Impl {
 
 Result<void> Migration::Impl::migrate(const std::string& uri) {
   if (in_progress()) return fail("There's a migration process in progress");
-  auto path = TRY(unix_path(uri, parameters_));
+  auto path = TRY(unix_path(uri, in_force(), capabilities_));
   auto state = environment_.machine.run_state();
   bool can_leave = state == machine::RunState::kRunning || state == machine::RunState::kPaused ||
                    state == machine::RunState::kPrelaunch;
@@ -104,7 +117,7 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
   auto source =
       Source::start({.loop = environment_.loop,
                      .machine = environment_.machine.handover(),
-                     .parameters = parameters_,
+                     .parameters = in_force(),
                      .extras = extras(Which::kHere),
                      .on_status = [this](Status status, const std::string& why) { note_status(status, why); }},
                     path);
@@ -121,11 +134,11 @@ Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
     return fail("'-incoming' was not given on the command line, or the guest has arrived already");
   }
   if (destination_) return fail("the incoming migration has already been started");
-  auto path = TRY(unix_path(uri, parameters_));
+  auto path = TRY(unix_path(uri, in_force(), capabilities_));
   destination_ =
       TRY(Destination::start({.loop = environment_.loop,
                               .machine = environment_.machine.handover(),
-                              .parameters = [this] { return parameters_; },
+                              .settings = [this] { return Settings{in_force(), capabilities_}; },
                               .extras = extras(Which::kPending),
                               .stay_paused = stay_paused_,
                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
@@ -158,7 +171,7 @@ std::unique_ptr<Migration> Migration::create(Environment environment) {
 Migration::Migration(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Migration::~Migration() = default;
 
-const Parameters& Migration::parameters() const { return impl_->parameters_; }
+Parameters Migration::parameters() const { return impl_->in_force(); }
 
 Result<void> Migration::set_parameters(const ParameterChanges& changes) {
   TRY(impl_->check_idle("changing migration parameters"));
@@ -166,7 +179,10 @@ Result<void> Migration::set_parameters(const ParameterChanges& changes) {
       (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
     return fail("Parameter 'downtime-limit' expects a value from 1 to {} milliseconds", kMaxDowntimeLimitMs);
   }
-  if (changes.backend_transfer) impl_->parameters_.backend_transfer = *changes.backend_transfer;
+  if (changes.transfer) {
+    TRY(check_contradiction(impl_->capabilities_, *changes.transfer));
+    impl_->parameters_.transfer = *changes.transfer;
+  }
   if (changes.downtime_limit_ms) impl_->parameters_.downtime_limit_ms = *changes.downtime_limit_ms;
   return {};
 }
@@ -175,6 +191,8 @@ const Capabilities& Migration::capabilities() const { return impl_->capabilities
 
 Result<void> Migration::set_capabilities(const Capabilities& capabilities) {
   TRY(impl_->check_idle("changing migration capabilities"));
+  // The parameter at its default says nothing against the capability.
+  if (impl_->parameters_.transfer.any()) TRY(check_contradiction(capabilities, impl_->parameters_.transfer));
   impl_->capabilities_ = capabilities;
   return {};
 }

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "event/loop.h"
 #include "machine/machine.h"
+#include "migration/transfer.h"
 #include "vmstate/section.h"
 
 namespace pagurus::migration {
@@ -23,16 +24,23 @@ enum class Status { kNone, kSetup, kActive, kDevice, kCompleted, kCancelled, kFa
 std::string_view name_of(Status status);
 
 struct Parameters {
-  bool backend_transfer = false;     // backend-transfer
+  Transfer transfer;                 // backend-transfer
   uint64_t downtime_limit_ms = 300;  // downtime-limit: the longest pause before a roll-back
 };
 struct ParameterChanges {
-  std::optional<bool> backend_transfer;
+  std::optional<Transfer> transfer;
   std::optional<uint64_t> downtime_limit_ms;  // 1..2000000
 };
 
 struct Capabilities {
-  bool events = false;  // MIGRATION events
+  bool events = false;     // MIGRATION events
+  bool local_tap = false;  // the same as the transfer of kVirtioNetTap alone
+};
+
+// What a hand-over is made with.
+struct Settings {
+  Parameters parameters;  // as in force
+  Capabilities capabilities;
 };
 
 // A stretch of the hand-over's time line; times in microseconds since `migrate`.
@@ -67,10 +75,13 @@ class Migration {
   Migration(const Migration&) = delete;
   Migration& operator=(const Migration&) = delete;
 
-  const Parameters& parameters() const;
-  Result<void> set_parameters(const ParameterChanges& changes);  // refused while one runs
+  // As in force: what the capability local-tap asks for is part of them.
+  Parameters parameters() const;
+  // Both are refused while a migration runs, and if capability local-tap and parameter backend-transfer
+  // would contradict each other.
+  Result<void> set_parameters(const ParameterChanges& changes);
   const Capabilities& capabilities() const;
-  Result<void> set_capabilities(const Capabilities& capabilities);  // refused while one runs
+  Result<void> set_capabilities(const Capabilities& capabilities);
 
   // Starts a hand-over and returns; its course is seen by query() and the observer.
   Result<void> migrate(const std::string& uri);

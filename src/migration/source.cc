@@ -90,7 +90,7 @@ Result<void> Source::handle(Message message) {
 Result<void> Source::on_welcome(Welcome welcome) {
   for (const auto& movable : environment_.machine.movables()) {
     bool wanted = std::ranges::count(welcome.wanted, movable.name) != 0;
-    if (wanted != (environment_.parameters.backend_transfer && movable.takes_part)) {
+    if (wanted != (movable.takes_part && environment_.parameters.transfer.includes(movable.target))) {
       return fail("the two sides disagree about whether {} is transferred", movable.name);
     }
     if (wanted) transfer_.insert(movable.name);

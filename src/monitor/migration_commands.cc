@@ -14,7 +14,9 @@ constexpr uint64_t kMaxDowntimeLimitMs = 2'000'000;  // QEMU's bound
 
 Result<Json> set_parameters(Services services, Call& call) {
   migration::ParameterChanges changes;
-  changes.backend_transfer = TRY(call.arguments.take_optional_bool("backend-transfer"));
+  if (auto transfer = TRY(call.arguments.take_optional_bool("backend-transfer"))) {
+    changes.transfer = *transfer ? migration::Transfer::all() : migration::Transfer();
+  }
   changes.downtime_limit_ms = TRY(call.arguments.take_optional_uint("downtime-limit"));
   TRY(call.arguments.finish());
   if (changes.downtime_limit_ms &&
@@ -28,9 +30,9 @@ Result<Json> set_parameters(Services services, Call& call) {
 
 Result<Json> query_parameters(Services services, Call& call) {
   TRY(call.arguments.finish());
-  const migration::Parameters& parameters = services.migration.parameters();
+  migration::Parameters parameters = services.migration.parameters();
   return Json::object(
-      {{"backend-transfer", parameters.backend_transfer}, {"downtime-limit", parameters.downtime_limit_ms}});
+      {{"backend-transfer", parameters.transfer.any()}, {"downtime-limit", parameters.downtime_limit_ms}});
 }
 
 Result<Json> set_capabilities(Services services, Call& call) {

@@ -48,6 +48,8 @@ class Backend : public vmstate::Movable {
   virtual const std::string& id() const = 0;
   // QEMU's type name: "tap".
   virtual std::string_view kind() const = 0;
+  // The command line says that it will arrive with the incoming guest (local-incoming=on).
+  virtual bool announced() const = 0;
 
   // Opens the host resource as the command line says.  Only while pending; leaves it frozen.
   virtual Result<void> open() = 0;

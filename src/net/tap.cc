@@ -107,7 +107,14 @@ Result<TapConfig> TapConfig::parse(qapi::Options& options) {
   config.downscript = downscript.value_or("no");
   config.vnet_hdr = TRY(options.take_bool("vnet_hdr")).value_or(true);
   config.sndbuf = TRY(options.take_size("sndbuf")).value_or(0);
+  config.local_incoming = TRY(options.take_bool("local-incoming")).value_or(false);
   TRY(options.finish());
+  if (config.local_incoming && (!config.fd.empty() || script || downscript)) {
+    return fail(
+        "-netdev tap,id={}: local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
+        "configured",
+        config.id);
+  }
   if (!config.fd.empty() && (!config.ifname.empty() || script || downscript)) {
     return fail("-netdev tap,id={}: ifname=, script= and downscript= are invalid with fd=", config.id);
   }

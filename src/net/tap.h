@@ -30,6 +30,7 @@ struct TapConfig {
   std::string downscript = "no";
   bool vnet_hdr = true;
   uint64_t sndbuf = 0;  // bytes in flight before transmit blocks; 0: the kernel's default
+  bool local_incoming = false;  // announced(); exclusive with fd and scripts
 
   static Result<TapConfig> parse(qapi::Options& options);
 };
@@ -45,6 +46,7 @@ class Tap final : public Backend {
 
   const std::string& id() const override { return config_.id; }
   std::string_view kind() const override { return "tap"; }
+  bool announced() const override { return config_.local_incoming; }
   bool pending() const override { return !fd_; }
   Result<void> open() override;
 

@@ -51,6 +51,7 @@ class SocketBackend final : public net::Backend {
   void release() override {}
   const std::string& id() const override { return id_; }
   std::string_view kind() const override { return "socketpair"; }
+  bool announced() const override { return false; }
   bool pending() const override { return false; }
   Result<void> open() override { return {}; }
   bool vnet_header() const override { return header_; }
