@@ -161,15 +161,17 @@ void PciTransport::Registers::io_write(uint64_t offset, unsigned size, uint64_t 
 void PciTransport::Registers::bar_mapped(memory::GuestAddress base) {
   for (unsigned i = 0; i < transport_.queues_.size(); ++i) {
     auto attached = transport_.doorbells_.attach(base + kNotifyAt + i * kNotifyMultiplier, transport_.kick_fd(i));
+    attached_.push_back(attached.has_value());
     // Slower, not wrong: the write traps to us instead.
     if (!attached) log_warning("{}: {}", transport_.name_, attached.error().message());
   }
 }
 
 void PciTransport::Registers::bar_unmapped(memory::GuestAddress base) {
-  for (unsigned i = 0; i < transport_.queues_.size(); ++i) {
-    transport_.doorbells_.detach(base + kNotifyAt + i * kNotifyMultiplier, transport_.kick_fd(i));
+  for (unsigned i = 0; i < attached_.size(); ++i) {
+    if (attached_[i]) transport_.doorbells_.detach(base + kNotifyAt + i * kNotifyMultiplier, transport_.kick_fd(i));
   }
+  attached_.clear();
 }
 
 // ---- PCI configuration access capability

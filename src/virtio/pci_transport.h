@@ -92,6 +92,7 @@ class PciTransport final : public Transport, public vmstate::Section {
 
    private:
     PciTransport& transport_;
+    std::vector<bool> attached_;  // by queue; empty while the BAR is not mapped
   };
   // The data field of the PCI configuration access capability (virtio 1.2, 4.1.4.9).
   class ConfigAccess final : public bus::IoHandler {

@@ -102,6 +102,17 @@ TEST_F(PciTransportTest, a_driver_that_follows_the_rules_activates_the_device_on
   EXPECT_EQ(get(0x1c, 2), 0u);
 }
 
+TEST_F(PciTransportTest, a_doorbell_that_the_host_refused_is_not_detached) {
+  rig->transport->function().config_write(pci::kCommand, 2, 0);
+  EXPECT_TRUE(rig->doorbells.attached.empty());
+  rig->doorbells.refuse = true;
+  rig->transport->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  rig->transport->function().config_write(pci::kCommand, 2, 0);
+  rig->doorbells.refuse = false;
+  rig->transport->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  EXPECT_EQ(rig->doorbells.attached.size(), 1u);
+}
+
 TEST_F(PciTransportTest, driver_ok_without_features_ok_needs_a_reset) {
   set(0x14, 1, 3);
   set(0x14, 1, 7);

@@ -33,17 +33,20 @@ class RecordingMsi final : public bus::MsiSink {
 class RecordingDoorbells final : public bus::Doorbells {
  public:
   Result<void> attach(memory::GuestAddress address, int eventfd) override {
+    if (refuse) return fail("no room for another doorbell");
     attached.emplace_back(address.value, eventfd);
     ++changes;
     return {};
   }
   void detach(memory::GuestAddress address, int eventfd) override {
-    std::erase(attached, std::pair(address.value, eventfd));
+    size_t erased = std::erase(attached, std::pair(address.value, eventfd));
+    CHECK(erased == 1, "what is detached was attached");
     ++changes;
   }
 
   std::vector<std::pair<uint64_t, int>> attached;
   int changes = 0;
+  bool refuse = false;
 };
 
 }  // namespace pagurus::pci::testing
