@@ -137,8 +137,8 @@ void Board::system_event(uint32_t vcpu, uint32_t type) {
   listener_.guest_failed(fmt::format("vCPU {} stopped with system event {}", vcpu, type));
 }
 
-void Board::internal_error(uint32_t vcpu, const std::string& text) {
-  listener_.guest_failed(fmt::format("vCPU {}: {}", vcpu, text));
+void Board::internal_error(uint32_t, const std::string& text) {
+  listener_.guest_failed(text);
 }
 
 }  // namespace pagurus::machine

@@ -71,13 +71,16 @@ class Handover {
   virtual std::vector<MovableInfo> movables() const = 0;
 
   // --- source -------------------------------------------------------------------------------
+  // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
+  virtual Result<void> check_guest() const = 0;
   virtual int ram_fd() const = 0;
   // Device state as it is now, taken while the guest runs: nothing waits for it.
   virtual std::vector<SavedSection> save_rehearsal() = 0;
   // Takes the vCPUs out of the guest and freezes queue workers and back ends.  Run state
-  // finish-migrate.
+  // finish-migrate.  Only after check_guest() in the same callback of the control loop.
   virtual void freeze() = 0;
-  // Everything, and of the movables those named in `transfer`.  Only while frozen.
+  // Everything, and of the movables those named in `transfer`.  Only while frozen.  Fails for a guest
+  // that met an internal error in its last moment.
   virtual Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) = 0;
   // Roll-back: the machine is as it was before freeze().
   virtual void resume() = 0;

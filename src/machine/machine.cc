@@ -157,11 +157,13 @@ void Machine::Impl::carry_out_request() {
 }
 
 void Machine::Impl::guest_failed(const std::string& why) {
+  failure_pending_ = true;
   board_->vcpus().request_pause();
   environment_.loop.post([this, why] { fail_guest(why); });
 }
 
 void Machine::Impl::fail_guest(const std::string& why) {
+  failure_pending_ = false;
   log_error("the guest cannot go on: {}", why);
   if (runs()) board_->halt();
   if (state_ == RunState::kPostMigrate) return;

@@ -148,6 +148,15 @@ std::vector<SavedSection> Machine::Impl::save_rehearsal() {
   return saved;
 }
 
+Result<void> Machine::Impl::check_guest() const {
+  switch (state_) {
+    case RunState::kRunning:
+    case RunState::kPaused:
+    case RunState::kPrelaunch: return {};
+    default: return fail("a machine in run state '{}' has no guest to hand over", name_of(state_));
+  }
+}
+
 void Machine::Impl::freeze() {
   state_before_freeze_ = state_;
   was_running_ = runs();
@@ -160,6 +169,7 @@ void Machine::Impl::freeze() {
 }
 
 Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string>& transfer) {
+  if (failure_pending_) return fail("the guest stopped with an internal error");
   transferred_ = transfer;
   std::vector<SavedSection> saved;
   saved.push_back(save_struct(kMachineSection, MachineState{request_.load()}));
@@ -183,7 +193,8 @@ void Machine::Impl::resume() {
   thaw_back_ends();
   state_ = state_before_freeze_;
   if (!was_running_) return;
-  run_guest();
+  // One that cannot go on is not run again: fail_guest() is about to say so.
+  if (!failure_pending_) run_guest();
   note(Event::kResume);
 }
 

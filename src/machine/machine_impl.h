@@ -50,6 +50,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   std::vector<Fact> facts() const override;
   std::vector<SectionInfo> sections() const override;
   std::vector<MovableInfo> movables() const override;
+  Result<void> check_guest() const override;
   int ram_fd() const override { return board_->memory().fd(); }
   std::vector<SavedSection> save_rehearsal() override;
   void freeze() override;
@@ -109,6 +110,8 @@ class Machine::Impl final : private BoardListener, public Handover {
   // The back ends that left with the guest (source) or came with it (destination).
   std::set<std::string> transferred_;
   std::atomic<GuestRequest> request_{GuestRequest::kNone};
+  // A vCPU cannot go on, and fail_guest() has not been called yet.
+  std::atomic<bool> failure_pending_{false};
   std::vector<MachineObserver*> observers_;
   std::vector<Moment> moments_;  // happened in a pause, not yet told
   // Last: its vCPU threads call this object.

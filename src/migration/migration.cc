@@ -106,10 +106,7 @@ class Migration::Impl {
 Result<void> Migration::Impl::migrate(const std::string& uri) {
   if (in_progress()) return fail("There's a migration process in progress");
   auto path = TRY(unix_path(uri, in_force(), capabilities_));
-  auto state = environment_.machine.run_state();
-  bool can_leave = state == machine::RunState::kRunning || state == machine::RunState::kPaused ||
-                   state == machine::RunState::kPrelaunch;
-  if (!can_leave) return fail("a machine in run state '{}' has no guest to hand over", machine::name_of(state));
+  TRY(environment_.machine.handover().check_guest());
   // What is told from now on is about this hand-over, and not about one before.
   source_.reset();
   destination_.reset();

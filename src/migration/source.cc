@@ -115,6 +115,8 @@ void Source::hand_over() {
   if (ownership_->owner() != Owner::kSource) {
     return end(Status::kFailed, "the destination took the guest before it was given");
   }
+  // It ran on until now: it may have met its end, or somebody may have ended it.
+  if (auto guest = environment_.machine.check_guest(); !guest) return end(Status::kFailed, guest.error().message());
   int64_t stop_ns = monotonic_ns();
   int64_t deadline_ns = stop_ns + static_cast<int64_t>(environment_.parameters.downtime_limit_ms) * 1'000'000;
   auto state = freeze_and_save(stop_ns);
