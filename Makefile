@@ -3,6 +3,7 @@
 #   make            build pagurus, pagurusctl and the probe guest into build/release
 #   make demo       boot a stock Debian guest and replace the VMM under it three times
 #   make test       every test: unit (sanitizers), functional on this KVM, functional with a stock guest
+#   make model      the model of the hand-over, exhaustively
 #   make unit       the unit tests alone
 #   make fuzz       every fuzzer for FUZZ_SECONDS
 #   make functional the functional tests alone
@@ -25,7 +26,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels install clean
+.PHONY: all packages build demo test model unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels install clean
 
 all: build
 
@@ -44,10 +45,13 @@ kernels: packages
 demo: build kernels
 	@demo/run $(DEMO_FLAGS)
 
-test: structure unit unit-threads lab-checks functional
+test: structure model unit unit-threads lab-checks functional
 
 structure:
 	@tests/structure/run
+
+model: packages
+	@model/check
 
 unit: packages
 	@mkdir -p build
