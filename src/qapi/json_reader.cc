@@ -3,7 +3,9 @@
 #include <boost/json/basic_parser_impl.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <system_error>
 #include <vector>
 
 namespace pagurus::qapi {
@@ -45,15 +47,27 @@ class JsonReader::Handler {
     open_.back().key = std::exchange(text_, {});
     return true;
   }
-  bool on_number_part(view, error_code&) { return true; }
-  bool on_int64(int64_t value, view, error_code& ec) { return place(Json(value), ec); }
-  bool on_uint64(uint64_t value, view, error_code& ec) { return place(Json(value), ec); }
-  bool on_double(double value, view, error_code& ec) {
-    if (!std::isfinite(value)) {
+  bool on_number_part(view part, error_code&) { return append(part); }
+  bool on_int64(int64_t value, view, error_code& ec) {
+    text_.clear();
+    return place(Json(value), ec);
+  }
+  bool on_uint64(uint64_t value, view, error_code& ec) {
+    text_.clear();
+    return place(Json(value), ec);
+  }
+  // Boost 1.81 may be off by the last bit, so the number is read again.
+  bool on_double(double approximation, view part, error_code& ec) {
+    append(part);
+    std::string text = std::exchange(text_, {});
+    double value = approximation;
+    auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+    bool too_small = problem == std::errc::result_out_of_range && std::abs(approximation) < 1;
+    if (!std::isfinite(approximation) || (problem != std::errc() && !too_small)) {
       complaint_ = "a number is too large";
       return refuse(ec);
     }
-    return place(Json(value), ec);
+    return place(Json(too_small ? 0.0 : value), ec);
   }
   bool on_bool(bool value, error_code& ec) { return place(Json(value), ec); }
   bool on_null(error_code& ec) { return place(Json(), ec); }
@@ -99,7 +113,7 @@ class JsonReader::Handler {
   }
 
   std::vector<Level> open_;
-  std::string text_;  // of the string or key in progress
+  std::string text_;  // of the string, key or number in progress
   std::string complaint_;
   Json result_;
 };

@@ -128,5 +128,24 @@ TEST(Arguments, missing_mistyped_and_unexpected_members_are_named) {
   EXPECT_TRUE(good.finish().has_value());
 }
 
+TEST(JsonReader, a_number_is_read_to_its_last_bit) {
+  for (double value : {-3.4501937706397933e-15, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1, -2.5e-323}) {
+    Json written(value);
+    EXPECT_EQ(parse_json(written.text())->as_double(), value) << written.text();
+    // In pieces, too.
+    JsonReader reader;
+    std::string text = written.text() + "\n";
+    std::optional<Result<Json>> read;
+    for (char c : text) {
+      reader.feed({&c, 1});
+      read = reader.next();
+    }
+    ASSERT_TRUE(read && *read);
+    EXPECT_EQ((*read)->as_double(), value) << written.text();
+  }
+  EXPECT_EQ(parse_json("1e-400")->as_double(), 0.0);
+  EXPECT_FALSE(parse_json("1e400").has_value());
+}
+
 }  // namespace
 }  // namespace pagurus::qapi
