@@ -49,4 +49,9 @@ class Box {
   std::unique_ptr<T> value_;
 };
 
+template <class T>
+inline constexpr bool kIsBox = false;
+template <class T>
+inline constexpr bool kIsBox<Box<T>> = true;
+
 }  // namespace pagurus::qapi

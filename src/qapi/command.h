@@ -28,9 +28,9 @@ struct Call {
 
 struct CommandInfo {
   std::string name;
-  bool oob = false;               // may overtake commands that were sent before
-  bool preconfig = false;         // may run before the machine is made
-  bool success_response = true;   // false: answered only if it fails
+  bool oob = false;              // may overtake commands that were sent before
+  bool preconfig = false;        // may run before the machine is made
+  bool success_response = true;  // false: answered only if it fails
 };
 
 class CommandTable {

@@ -34,7 +34,8 @@ bool fits(const Json& value, const Alternative& alternative, bool keyval) {
     case Kind::kString: return value.is_string();
     // Any text in JSON, so that a wrong value is named as such; key=value text may mean something else.
     case Kind::kEnum:
-      return value.is_string() && (!keyval || std::ranges::find(alternative.names, value.as_string()) != alternative.names.end());
+      return value.is_string() &&
+             (!keyval || std::ranges::find(alternative.names, value.as_string()) != alternative.names.end());
     case Kind::kList: return value.is_array();
     case Kind::kObject: return value.is_object();
   }

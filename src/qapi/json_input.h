@@ -39,8 +39,8 @@ class JsonInput final : public Visitor {
   // An object or list that is being read.
   struct Level {
     const Json* value;
-    std::string_view name;  // in the level below; elements have none
-    size_t next = 0;        // the next element; one more than the current one
+    std::string_view name;   // in the level below; elements have none
+    size_t next = 0;         // the next element; one more than the current one
     std::vector<bool> used;  // the members that were asked for
   };
 
@@ -69,6 +69,12 @@ Result<T> read_value(const Json& json, JsonInput::Scalars scalars, std::string_v
 template <class T>
 Result<T> from_json(const Json& json) {
   return read_value<T>(json, JsonInput::Scalars::kJson, "value");
+}
+
+// A command's: no other names stand in front of the members'.
+template <class T>
+Result<T> read_arguments(const Json& json) {
+  return read_value<T>(json, JsonInput::Scalars::kJson, "arguments");
 }
 
 }  // namespace pagurus::qapi

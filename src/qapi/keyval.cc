@@ -50,7 +50,8 @@ Result<std::vector<std::string_view>> split_key(std::string_view key) {
     size_t end = std::min(key.find('.', start), key.size());
     std::string_view word = key.substr(start, end - start);
     if (!is_name(word) && (words.empty() || !is_index(word))) {
-      return fail("'{}' is no name of a parameter (it is words of letters, digits, '-' and '_' with dots between them)", key);
+      return fail("'{}' is no name of a parameter (it is words of letters, digits, '-' and '_' with dots between them)",
+                  key);
     }
     words.push_back(word);
     start = end + 1;

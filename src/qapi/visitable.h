@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "base/result.h"
@@ -28,7 +29,7 @@ inline Result<void> visit_members(Visitor&, Empty&) { return {}; }
 template <auto kIndex, class... T>
 const auto* get_branch(const std::variant<T...>& branch) {
   auto* held = std::get_if<static_cast<size_t>(kIndex)>(&branch);
-  if constexpr (requires { held->emplace(); held->get(); })
+  if constexpr (kIsBox<std::remove_cvref_t<decltype(*held)>>)
     return held != nullptr ? held->get() : nullptr;
   else
     return held;

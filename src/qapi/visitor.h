@@ -2,8 +2,8 @@
 //
 // For each type there is one generated function, `visit(visitor, name, value)`, which shows the visitor
 // everything that is in the value, in the order of the schema.  A visitor that reads (from JSON, from
-// key=value text, from a random generator) fills the value in; one that writes only looks, and may be shown a constant.  So reading
-// and writing cannot disagree, and a new format is one class.
+// key=value text, from a random generator) fills the value in; one that writes only looks, and may be shown a constant.
+// So reading and writing cannot disagree, and a new format is one class.
 //
 // The calls follow the nesting of the value.  `name` is the member's name inside an object, and ignored
 // for elements of a list and for the outermost value.  After a call has failed, a visitor must not be
@@ -139,6 +139,14 @@ Result<void> visit(Visitor& visitor, std::string_view name, Box<T>& box) {
   return visit(visitor, name, visitor.reads() ? box.emplace() : *box);
 }
 
+// For generated visits of structs and unions.
+template <class T>
+Result<void> visit_object(Visitor& visitor, std::string_view name, T& value) {
+  TRY(visitor.start_object(name));
+  TRY(visit_members(visitor, value));
+  return visitor.end_object();
+}
+
 // For generated visits of enums.
 template <class E>
 Result<void> visit_enum(Visitor& visitor, std::string_view name, E& value, Names names) {
@@ -164,7 +172,7 @@ template <auto kIndex, class... T>
 auto& visited_branch(Visitor& visitor, std::variant<T...>& branch) {
   constexpr auto kPlace = static_cast<size_t>(kIndex);
   auto& held = visitor.reads() ? branch.template emplace<kPlace>() : std::get<kPlace>(branch);
-  if constexpr (requires { held.emplace(); held.get(); })
+  if constexpr (kIsBox<std::remove_cvref_t<decltype(held)>>)
     return visitor.reads() ? held.emplace() : *held;
   else
     return held;
