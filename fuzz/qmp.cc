@@ -6,6 +6,7 @@
 
 #include "fuzz/descriptors.h"
 #include "fuzz/target.h"
+#include "qapi/json_arguments.h"
 #include "qapi/json_reader.h"
 
 namespace pagurus::fuzz {
@@ -13,28 +14,32 @@ namespace {
 
 using qapi::Json;
 
-// The ways in which the real commands take their arguments.
-monitor::CommandTable make_commands() {
-  monitor::CommandTable table;
-  table.add("none", [](monitor::Call& call) -> Result<Json> {
-    TRY(call.arguments.finish());
+// Arguments of every type; `urgent` may overtake the others.
+qapi::CommandTable make_commands() {
+  qapi::CommandTable table;
+  table.add({.name = "none"}, [](qapi::Call&, const Json& arguments) -> Result<Json> {
+    TRY(qapi::no_arguments(arguments));
     return Json::object({});
   });
-  table.add("strict", [](monitor::Call& call) -> Result<Json> {
-    std::string text = TRY(call.arguments.take_string("string"));
-    bool flag = TRY(call.arguments.take_bool("bool"));
-    auto list = TRY(call.arguments.take_array("array"));
-    TRY(call.arguments.finish());
+  table.add({.name = "strict"}, [](qapi::Call&, const Json& given) -> Result<Json> {
+    qapi::Arguments arguments(given.as_object());
+    std::string text = TRY(arguments.take_string("string"));
+    bool flag = TRY(arguments.take_bool("bool"));
+    auto list = TRY(arguments.take_array("array"));
+    TRY(arguments.finish());
     return Json::object({{"string", text}, {"bool", flag}, {"elements", list.size()}});
   });
-  table.add("lenient", [](monitor::Call& call) -> Result<Json> {
-    auto text = TRY(call.arguments.take_optional_string("string"));
-    auto number = TRY(call.arguments.take_optional_uint("number"));
-    (void)TRY(call.arguments.take_optional_bool("bool"));
-    TRY(call.arguments.finish());
+  auto lenient = [](qapi::Call&, const Json& given) -> Result<Json> {
+    qapi::Arguments arguments(given.as_object());
+    auto text = TRY(arguments.take_optional_string("string"));
+    auto number = TRY(arguments.take_optional_uint("number"));
+    (void)TRY(arguments.take_optional_bool("bool"));
+    TRY(arguments.finish());
     return Json::object({{"string", text.value_or("")}, {"number", number.value_or(0)}});
-  });
-  table.add("getfd", [](monitor::Call& call) -> Result<Json> {
+  };
+  table.add({.name = "lenient"}, lenient);
+  table.add({.name = "urgent", .oob = true}, lenient);
+  table.add({.name = "getfd"}, [](qapi::Call& call, const Json&) -> Result<Json> {
     if (call.fds.empty()) return fail("No file descriptor supplied via SCM_RIGHTS");
     call.fds.pop_back();
     return Json::object({});
@@ -80,7 +85,7 @@ bool send(int socket, std::string_view text, bool with_descriptor) {
 
 // A whole conversation: it ends when the session has seen the end of what the client sends.
 void converse(std::string_view text) {
-  static const monitor::CommandTable commands = make_commands();
+  static const qapi::CommandTable commands = make_commands();
   int ends[2];
   CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "a socket pair");
   UniqueFd client(ends[0]);
@@ -88,22 +93,43 @@ void converse(std::string_view text) {
   CHECK(loop.has_value(), "an event loop");
   event::Loop& turns = **loop;
   unsigned closed = 0;
-  auto session = monitor::Session::create(turns, {UniqueFd(ends[1]), UniqueFd()}, commands, [&] {
-    ++closed;
-    turns.exit(0);
-  });
-  CHECK(session.has_value(), "a session");
+  std::unique_ptr<monitor::Session> session;
+  // One loop for both sides; what is executed is answered a turn later, as from another thread.
+  auto execute = [&](monitor::Job job) {
+    auto shared = std::make_shared<monitor::Job>(std::move(job));
+    turns.post([&, shared] {
+      qapi::Call call{shared->fds};
+      auto result = commands.execute(shared->command, call, shared->arguments);
+      session->complete({std::move(result), std::move(shared->fds)});
+    });
+  };
+  auto created = monitor::Session::create({.loop = turns,
+                                           .commands = commands,
+                                           .execute = execute,
+                                           .on_closed =
+                                               [&](monitor::Session::End) {
+                                                 ++closed;
+                                                 turns.exit(0);
+                                               }},
+                                          {UniqueFd(ends[1]), UniqueFd()});
+  CHECK(created.has_value(), "a session");
+  session = std::move(*created);
+  std::string answers;
+  auto read_answers = [&](uint32_t) {
+    char buffer[65536];
+    ssize_t size = ::recv(client.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (size > 0) answers.append(buffer, static_cast<size_t>(size));
+  };
+  auto reading = turns.watch_fd(client.get(), EPOLLIN, read_answers);
   // Two pieces, the second with a descriptor; more than a socket holds is not the point here.
   size_t half = text.size() / 2;
   if (!text.empty()) send(client.get(), text.substr(0, half), false);
   if (!text.empty()) send(client.get(), text.substr(half), true);
   ::shutdown(client.get(), SHUT_WR);
   CHECK(turns.run().has_value(), "the loop runs");
-  CHECK(closed == 1 && (*session)->closed(), "a session ends once");
+  CHECK(closed == 1, "a session ends once");
   // Whatever was sent, the answers are JSON.
-  std::string answers(1 << 18, '\0');
-  ssize_t size = ::recv(client.get(), answers.data(), answers.size(), MSG_DONTWAIT);
-  answers.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+  read_answers(0);
   qapi::JsonReader reader({.max_bytes = answers.size() + 1, .max_depth = 100});
   reader.feed(answers);
   while (auto value = reader.next()) CHECK(value->has_value(), "the server speaks JSON");
@@ -119,6 +145,8 @@ std::vector<Bytes> seeds() {
       bytes_of("{\"execute\": \"qmp_capabilities\"}{\"execute\": \"lenient\", \"arguments\": {\"string\": \"\\u00e9\","
                " \"number\": 18446744073709551615, \"bool\": false}, \"id\": [1, 2.5, null, true]}\n"),
       bytes_of("{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}\n"),
+      bytes_of("{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}\n{\"execute\": \"none\"}"
+               "{\"exec-oob\": \"urgent\", \"arguments\": {\"number\": 1}, \"id\": 2}{\"exec-oob\": \"strict\"}"),
       bytes_of("{\"a\\u0041\\n\": \"\\ud83e\\udd80\", \"b\": -9223372036854775808, \"c\": 18446744073709551615}"),
       bytes_of("[[[[[[]]]]]] {} \"x\" 1e308 \xff {\"execute\": 1}\n{\"a\":1,\"a\":2}\n")};
 }

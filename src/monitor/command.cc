@@ -2,23 +2,12 @@
 
 namespace pagurus::monitor {
 
-void CommandTable::add(std::string name, Handler handler) {
-  bool added = handlers_.emplace(std::move(name), std::move(handler)).second;
-  CHECK(added, "every command is in the table once");
-}
-
-Result<qapi::Json> CommandTable::execute(const std::string& name, Call& call) const {
-  auto found = handlers_.find(name);
-  if (found == handlers_.end()) {
-    return std::unexpected(Error("The command " + name + " has not been found", ErrorClass::kCommandNotFound));
-  }
-  return found->second(call);
-}
-
-std::vector<std::string> CommandTable::names() const {
-  std::vector<std::string> result;
-  for (const auto& [name, handler] : handlers_) result.push_back(name);
-  return result;
+void CommandTable::add(std::string name, Handler handler, Where where) {
+  table_.add({.name = std::move(name), .oob = where == Where::kAnyThread},
+             [handler = std::move(handler)](qapi::Call& call, const qapi::Json& arguments) {
+               Call unpacked{qapi::Arguments(arguments.as_object()), call.fds};
+               return handler(unpacked);
+             });
 }
 
 }  // namespace pagurus::monitor

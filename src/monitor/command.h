@@ -1,18 +1,16 @@
-// A table of commands: name to handler.  The one place where the protocol meets what it controls;
-// sessions know only this.
+// Handlers that take their arguments one by one (qapi::Arguments), for the table of commands.
 //
-// Threads: the control thread.
+// Threads: the table is filled on the control thread; handlers run there, those with kAnyThread also on
+// the thread of the clients.
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "qapi/json.h"
+#include "qapi/command.h"
 #include "qapi/json_arguments.h"
 
 namespace pagurus::monitor {
@@ -29,13 +27,16 @@ using Handler = std::function<Result<qapi::Json>(Call&)>;
 
 class CommandTable {
  public:
-  void add(std::string name, Handler handler);
-  // Fails with CommandNotFound for a name that is not in the table.
-  Result<qapi::Json> execute(const std::string& name, Call& call) const;
-  std::vector<std::string> names() const;  // sorted
+  enum class Where {
+    kControlThread,
+    kAnyThread,  // the handler is thread-safe: the command may overtake others (exec-oob)
+  };
+
+  explicit CommandTable(qapi::CommandTable& table) : table_(table) {}
+  void add(std::string name, Handler handler, Where where = Where::kControlThread);
 
  private:
-  std::map<std::string, Handler, std::less<>> handlers_;
+  qapi::CommandTable& table_;
 };
 
 }  // namespace pagurus::monitor

@@ -20,7 +20,7 @@ struct Services {
   const ProcessInfo& process;
 };
 
-CommandTable make_commands(Services services);
+qapi::CommandTable make_commands(Services services);
 
 void add_machine_commands(CommandTable& table, Services services);
 void add_migration_commands(CommandTable& table, Services services);

@@ -59,8 +59,7 @@ Result<Json> system_powerdown(Services services, Call& call) {
 
 Result<Json> quit(Services services, Call& call) {
   TRY(call.arguments.finish());
-  // From the loop, so that the reply is on its way before the SHUTDOWN event.
-  services.loop.post([&machine = services.machine] { machine.quit("host-qmp-quit"); });
+  services.machine.quit("host-qmp-quit");
   return Json::object();
 }
 

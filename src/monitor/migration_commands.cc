@@ -76,7 +76,8 @@ Result<Json> migrate_incoming(Services services, Call& call) {
 
 Result<Json> migrate_cancel(Services services, Call& call) {
   TRY(call.arguments.finish());
-  TRY(services.migration.cancel());
+  // It may have overtaken what keeps the control thread busy.  Cancelling has no failure to report.
+  services.loop.post([&migration = services.migration] { (void)migration.cancel(); });
   return Json::object();
 }
 
@@ -128,8 +129,11 @@ Result<Json> query_backend_transfer_support(Services services, Call& call) {
 }  // namespace
 
 void add_migration_commands(CommandTable& table, Services services) {
-  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&)) {
-    table.add(name, [handler, services](Call& call) { return handler(services, call); });
+  using enum CommandTable::Where;
+  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&),
+                 CommandTable::Where where = kControlThread) {
+    table.add(
+        name, [handler, services](Call& call) { return handler(services, call); }, where);
   };
   add("migrate-set-parameters", set_parameters);
   add("query-migrate-parameters", query_parameters);
@@ -137,7 +141,7 @@ void add_migration_commands(CommandTable& table, Services services) {
   add("query-migrate-capabilities", query_capabilities);
   add("migrate", migrate);
   add("migrate-incoming", migrate_incoming);
-  add("migrate_cancel", migrate_cancel);
+  add("migrate_cancel", migrate_cancel, kAnyThread);
   add("migrate-continue", migrate_continue);
   add("query-migrate", query_migrate);
   add("query-backend-transfer-support", query_backend_transfer_support);

@@ -1,6 +1,9 @@
 // The QMP server: its listeners, its sessions, and the events of machine and hand-over on their way
 // to every session.
 //
+// Sessions live on the monitor's I/O thread (clients.h); listeners and everything that touches the machine
+// live on the control thread, this object too.
+//
 // Threads: the control thread.
 #pragma once
 
@@ -11,10 +14,10 @@
 
 #include "machine/machine.h"
 #include "migration/migration.h"
-#include "monitor/command.h"
+#include "monitor/clients.h"
 #include "monitor/commands.h"
+#include "monitor/io_thread.h"
 #include "monitor/listener.h"
-#include "monitor/session.h"
 
 namespace pagurus::monitor {
 
@@ -35,15 +38,12 @@ class Monitor : private machine::MachineObserver {
   // What else the process does when the status of a hand-over changes; called after the event.
   void set_migration_hook(std::function<void(migration::Status)> hook) { migration_hook_ = std::move(hook); }
 
-  // To every negotiated session.  data: null or an object.
-  void emit(std::string_view name, qapi::Json data, int64_t at_ns);
+  // To every negotiated session.  at_ns: CLOCK_REALTIME.
+  void emit(qapi::Event event, int64_t at_ns) { clients_->post_event(std::move(event), at_ns); }
 
  private:
-  explicit Monitor(Services services);
+  Monitor(Services services, std::unique_ptr<IoThread> io);
   Result<void> open(const Endpoint& endpoint);
-  Result<void> add_session(Stream stream);
-  void add_client(UniqueFd client);
-  void remove_closed_sessions();
   void on_migration_status(migration::Status status, int64_t at_ns);
   void offer_listeners();
 
@@ -59,11 +59,12 @@ class Monitor : private machine::MachineObserver {
   };
 
   Services services_;
-  CommandTable commands_;
+  qapi::CommandTable commands_;
+  std::unique_ptr<IoThread> io_;
+  // Sessions of the command line are added before the I/O thread starts.
+  std::unique_ptr<Clients> clients_;
   std::vector<OfferedListener> listeners_;
-  std::vector<std::unique_ptr<Session>> sessions_;
   std::function<void(migration::Status)> migration_hook_;
-  event::Watch reaper_;  // set while a closed session waits to be destroyed
 };
 
 }  // namespace pagurus::monitor

@@ -49,13 +49,15 @@ Result<Json> closefd(Services services, Call& call) {
 }  // namespace
 
 void add_process_commands(CommandTable& table, Services services) {
-  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&)) {
-    table.add(name, [handler, services](Call& call) { return handler(services, call); });
+  using enum CommandTable::Where;
+  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&), CommandTable::Where where) {
+    table.add(
+        name, [handler, services](Call& call) { return handler(services, call); }, where);
   };
-  add("query-version", query_version);
-  add("query-process", query_process);
-  add("getfd", getfd);
-  add("closefd", closefd);
+  add("query-version", query_version, kAnyThread);
+  add("query-process", query_process, kAnyThread);
+  add("getfd", getfd, kControlThread);
+  add("closefd", closefd, kControlThread);
 }
 
 }  // namespace pagurus::monitor

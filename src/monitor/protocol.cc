@@ -18,8 +18,8 @@ std::string_view name_of(ErrorClass error_class) {
   return "GenericError";
 }
 
-Json with_id(Json reply, const Json* id) {
-  if (id != nullptr) reply.set("id", *id);
+Json with_id(Json reply, const std::optional<Json>& id) {
+  if (id) reply.set("id", *id);
   return reply;
 }
 
@@ -27,24 +27,45 @@ Json with_id(Json reply, const Json* id) {
 
 Result<Request> parse_request(const Json& message) {
   if (!message.is_object()) return fail("QMP input must be a JSON object");
-  Request request;
-  const Json* command = nullptr;
+  Request request{.arguments = Json::object()};
+  std::string_view lane;
   for (const auto& [name, value] : message.as_object()) {
-    if (name == "execute") {
-      command = &value;
+    if (name == "execute" || name == "exec-oob") {
+      if (!lane.empty()) return fail("QMP input members 'execute' and 'exec-oob' exclude each other");
+      lane = name;
+      if (!value.is_string()) return fail("QMP input member '{}' must be a string", name);
+      request.command = value.as_string();
+      request.lane = name == "execute" ? Request::Lane::kInBand : Request::Lane::kOutOfBand;
     } else if (name == "arguments") {
       if (!value.is_object()) return fail("QMP input member 'arguments' must be an object");
-      request.arguments = value.as_object();
-    } else if (name == "exec-oob") {
-      return fail("QMP input member 'exec-oob' needs the capability 'oob', which is not offered");
+      request.arguments = value;
     } else if (name != "id") {
       return fail("QMP input member '{}' is unexpected", name);
     }
   }
-  if (command == nullptr) return fail("QMP input lacks member 'execute'");
-  if (!command->is_string()) return fail("QMP input member 'execute' must be a string");
-  request.command = command->as_string();
+  if (lane.empty()) return fail("QMP input lacks member 'execute'");
   return request;
+}
+
+Result<Capabilities> parse_capabilities(const Json& arguments) {
+  Capabilities capabilities;
+  for (const auto& [name, value] : arguments.as_object()) {
+    if (name != "enable") return fail("Parameter '{}' is unexpected", name);
+    if (!value.is_array()) return fail("Invalid parameter type for 'enable', expected: array");
+    size_t index = 0;
+    for (const Json& capability : value.as_array()) {
+      if (!capability.is_string()) {
+        return fail("Invalid parameter type for 'enable[{}]', expected: string", index);
+      }
+      if (capability.as_string() != "oob") {
+        return fail("Parameter 'enable[{}]' does not accept value '{}' (it accepts 'oob')", index,
+                    capability.as_string());
+      }
+      capabilities.oob = true;
+      ++index;
+    }
+  }
+  return capabilities;
 }
 
 Json version_info() {
@@ -61,20 +82,23 @@ Json version_info() {
 }
 
 Json greeting() {
-  return Json::object({{"QMP", Json::object({{"version", version_info()}, {"capabilities", Json::Array()}})}});
+  return Json::object(
+      {{"QMP", Json::object({{"version", version_info()}, {"capabilities", Json::Array{Json("oob")}}})}});
 }
 
-Json success_reply(Json result, const Json* id) { return with_id(Json::object({{"return", std::move(result)}}), id); }
+Json success_reply(Json result, const std::optional<Json>& id) {
+  return with_id(Json::object({{"return", std::move(result)}}), id);
+}
 
-Json error_reply(const Error& error, const Json* id) {
+Json error_reply(const Error& error, const std::optional<Json>& id) {
   Json body = Json::object({{"class", name_of(error.error_class())}, {"desc", error.message()}});
   return with_id(Json::object({{"error", std::move(body)}}), id);
 }
 
-Json event(std::string_view name, Json data, int64_t at_ns) {
+Json event_message(qapi::Event event, int64_t at_ns) {
   Json time = Json::object({{"seconds", at_ns / 1'000'000'000}, {"microseconds", at_ns % 1'000'000'000 / 1000}});
-  Json result = Json::object({{"timestamp", std::move(time)}, {"event", name}});
-  if (!data.is_null()) result.set("data", std::move(data));
+  Json result = Json::object({{"timestamp", std::move(time)}, {"event", event.name}});
+  if (!event.data.is_null()) result.set("data", std::move(event.data));
   return result;
 }
 

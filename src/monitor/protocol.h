@@ -8,25 +8,39 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "qapi/event.h"
 #include "qapi/json.h"
 
 namespace pagurus::monitor {
 
 struct Request {
+  enum class Lane {
+    kInBand,     // "execute": after everything that was sent before
+    kOutOfBand,  // "exec-oob": at once
+  };
+
+  Lane lane = Lane::kInBand;
   std::string command;
-  qapi::Json::Object arguments;
+  qapi::Json arguments;  // an object
+};
+
+// What a client can ask for in qmp_capabilities.
+struct Capabilities {
+  bool oob = false;
 };
 
 // Takes a message apart.  Fails for one that is no command.
 Result<Request> parse_request(const qapi::Json& message);
+// The arguments of qmp_capabilities.
+Result<Capabilities> parse_capabilities(const qapi::Json& arguments);
 
 // {"qemu": {...}, "package": ...}: QMP clients look for the version under the name "qemu".
 qapi::Json version_info();
 qapi::Json greeting();
-// `id`: the request's, or nullptr.
-qapi::Json success_reply(qapi::Json result, const qapi::Json* id);
-qapi::Json error_reply(const Error& error, const qapi::Json* id);
+// `id`: the request's, or nothing.
+qapi::Json success_reply(qapi::Json result, const std::optional<qapi::Json>& id);
+qapi::Json error_reply(const Error& error, const std::optional<qapi::Json>& id);
 // at_ns: CLOCK_REALTIME.
-qapi::Json event(std::string_view name, qapi::Json data, int64_t at_ns);
+qapi::Json event_message(qapi::Event event, int64_t at_ns);
 
 }  // namespace pagurus::monitor

@@ -1,217 +1,248 @@
 #include "monitor/session.h"
 
-#include <poll.h>
-#include <sys/socket.h>
-
-#include <array>
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <iterator>
 
 #include "base/log.h"
-#include "monitor/protocol.h"
 
 namespace pagurus::monitor {
 namespace {
 
 using qapi::Json;
 
-// Descriptors accepted with one read; the kernel's own limit per message is 253.
-constexpr size_t kMaxFdsPerRead = 16;
 constexpr size_t kMaxFdsHeld = 64;
 
-struct ReadResult {
-  ssize_t size;  // as of read()
-  std::vector<UniqueFd> fds;
-};
-
-std::vector<UniqueFd> received_fds(msghdr& message) {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-      fds.emplace_back(fd);
-    }
-  }
-  return fds;
+// A watch that waits for nothing must be off: an end of the stream is reported whatever was asked for.
+void watch_for(event::Watch& watch, uint32_t events) {
+  if (events != 0) watch.set_events(events);
+  watch.set_enabled(events != 0);
 }
 
-ReadResult read_available(int fd, std::array<char, 16384>& buffer) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFdsPerRead * sizeof(int))> control;
-  iovec bytes{buffer.data(), buffer.size()};
-  msghdr message{};
-  message.msg_iov = &bytes;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (size >= 0) return {size, received_fds(message)};
-  if (errno != ENOTSOCK) return {size, {}};
-  return {read(fd, buffer.data(), buffer.size()), {}};
+void append(std::vector<UniqueFd>& fds, std::vector<UniqueFd> more) {
+  fds.insert(fds.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-// write() that never waits, without O_NONBLOCK: that flag belongs to the open file description, and
-// a terminal's is shared with the shell.
-ssize_t write_available(int fd, std::string_view bytes) {
-  ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent >= 0 || errno != ENOTSOCK) return sent;
-  pollfd ready{fd, POLLOUT, 0};
-  if (poll(&ready, 1, 0) == 0) {
-    errno = EAGAIN;
-    return -1;
-  }
-  // A pipe that is ready takes this much at once (POSIX: PIPE_BUF).
-  return write(fd, bytes.data(), std::min<size_t>(bytes.size(), 4096));
+std::unexpected<Error> not_found(const std::string& why) {
+  return std::unexpected(Error(why, ErrorClass::kCommandNotFound));
 }
 
 }  // namespace
 
-Session::Session(Stream stream, const CommandTable& commands, std::function<void()> on_closed)
-    : stream_(std::move(stream)), commands_(commands), on_closed_(std::move(on_closed)) {}
-
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::create(event::Loop& loop, Stream stream, const CommandTable& commands,
-                                                 std::function<void()> on_closed) {
-  std::unique_ptr<Session> session(new Session(std::move(stream), commands, std::move(on_closed)));
-  TRY(session->start(loop));
+Result<std::unique_ptr<Session>> Session::create(Environment environment, Stream stream) {
+  std::unique_ptr<Session> session(new Session(std::move(environment), std::move(stream)));
+  TRY(session->start());
   return session;
 }
 
-Result<void> Session::start(event::Loop& loop) {
-  auto input = loop.watch_fd(stream_.input.get(), EPOLLIN, [this](uint32_t events) { on_input(events); });
+Result<void> Session::start() {
+  event::Loop& loop = environment_.loop;
+  auto input = loop.watch_fd(stream_.input.get(), EPOLLIN, [this](uint32_t events) { on_ready(events); });
   if (!input) {
     return fail("cannot read QMP commands from a regular file (use a socket, a pipe or a terminal)");
   }
   input_watch_ = std::move(*input);
   if (stream_.output) {
     // A regular file as output cannot be watched and is never busy.
-    auto output = loop.watch_fd(stream_.output.get(), 0, [this](uint32_t) { on_writable(); });
+    auto output = loop.watch_fd(stream_.output.get(), EPOLLOUT, [this](uint32_t) { on_writable(); });
     if (output) output_watch_ = std::move(*output);
   }
-  send(greeting());
+  send(line_of(greeting()));
+  if (state_ != State::kClosed) update_watches();
   return {};
 }
 
-void Session::on_input(uint32_t events) {
-  if ((events & EPOLLOUT) != 0) on_writable();
-  if (state_ != State::kClosed && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_some();
+// --- From the client --------------------------------------------------------------------------
+
+void Session::on_ready(uint32_t events) {
+  // A hang-up alone is noticed by whichever of the two is waited for.
+  bool to_write = !output_watch_ && !queue_.empty();
+  if (to_write && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) return on_writable();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_some();
 }
 
 void Session::on_writable() {
   flush();
-  execute_pending();
+  advance();
 }
 
 void Session::read_some() {
   std::array<char, 16384> buffer;
-  auto [size, fds] = read_available(stream_.input.get(), buffer);
+  auto [size, fds] = stream_.read(buffer);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (size <= 0) return close();
-  for (UniqueFd& fd : fds) {
-    if (fds_.size() < kMaxFdsHeld) fds_.push_back(std::move(fd));
-  }
-  reader_.feed({buffer.data(), static_cast<size_t>(size)});
-  execute_pending();
+  if (size < 0) return close(End::kClient);
+  keep(std::move(fds));
+  if (size == 0)
+    input_ended_ = true;
+  else
+    reader_.feed({buffer.data(), static_cast<size_t>(size)});
+  advance();
 }
 
-void Session::execute_pending() {
-  bool executed = false;
-  // With replies waiting, the rest stays in the reader until flush() has made room.
+void Session::keep(std::vector<UniqueFd> fds) {
+  size_t room = kMaxFdsHeld - std::min(kMaxFdsHeld, held_fds());
+  if (fds.size() > room) fds.resize(room);
+  append(arrived_, std::move(fds));
+}
+
+size_t Session::held_fds() const {
+  size_t count = arrived_.size() + unclaimed_.size();
+  for (const Item& item : waiting_) count += item.fds.size();
+  return count;
+}
+
+// --- Requests ---------------------------------------------------------------------------------
+
+void Session::advance() {
   while (state_ != State::kClosed && queue_.empty()) {
+    if (!running_ && !waiting_.empty()) {
+      start_next();
+      continue;
+    }
+    if (in_flight() >= kMaxInFlight) break;
     auto message = reader_.next();
     if (!message) break;
-    send(answer(*message));
-    executed = true;
+    take(std::move(*message));
   }
-  // Descriptors arrive with the bytes of their command, so once no command is half read, those left
-  // over belong to none.
-  if (executed && reader_.idle()) fds_.clear();
+  if (state_ == State::kClosed) return;
+  // The rest of a message that is half read may have come with them.
+  if (in_flight() == 0 && reader_.idle()) unclaimed_.clear();
+  if (input_ended_ && all_answered()) return close(End::kClient);
+  update_watches();
 }
 
-Json Session::answer(const Result<Json>& message) {
-  if (!message) return error_reply(message.error(), nullptr);
-  const Json* id = message->find("id");
-  auto result = execute(*message);
-  return result ? success_reply(std::move(*result), id) : error_reply(result.error(), id);
+void Session::take(Result<Json> message) {
+  Item item{.request = Request{}, .id = {}, .fds = std::exchange(arrived_, {})};
+  if (!message) {
+    item.request = std::unexpected(std::move(message.error()));
+  } else {
+    if (const Json* id = message->find("id")) item.id = *id;
+    item.request = parse_request(*message);
+  }
+  bool out_of_band = item.request && item.request->lane == Request::Lane::kOutOfBand;
+  if (out_of_band && enabled_.oob) return overtake(std::move(item));
+  if (out_of_band) {
+    item.request = fail(
+        "QMP input member 'exec-oob' needs the capability 'oob': name it in 'enable' of qmp_capabilities, or use "
+        "'execute'");
+  }
+  waiting_.push_back(std::move(item));
 }
 
-Result<Json> Session::execute(const Json& message) {
-  Request request = TRY(parse_request(message));
-  qapi::Arguments arguments(std::move(request.arguments));
-  if (request.command == "qmp_capabilities") return negotiate(std::move(arguments));
+void Session::start_next() {
+  Item item = std::move(waiting_.front());
+  waiting_.pop_front();
+  append(unclaimed_, std::move(item.fds));
+  if (!item.request) return reply(std::unexpected(std::move(item.request.error())), item.id);
+  if (auto answer = answer_here(*item.request)) return reply(*answer, item.id);
+  running_ = Running{std::move(item.id), environment_.commands.find(item.request->command)->success_response};
+  environment_.execute(
+      {std::move(item.request->command), std::move(item.request->arguments), std::exchange(unclaimed_, {})});
+}
+
+std::optional<Result<Json>> Session::answer_here(const Request& request) {
+  if (request.command == "qmp_capabilities") return negotiate(request.arguments);
   if (state_ == State::kGreeted) {
-    return std::unexpected(
-        Error("Expecting capabilities negotiation with 'qmp_capabilities'", ErrorClass::kCommandNotFound));
+    return not_found("Expecting capabilities negotiation with 'qmp_capabilities'");
   }
-  Call call{std::move(arguments), fds_};
-  return commands_.execute(request.command, call);
+  if (environment_.commands.find(request.command) == nullptr) {
+    return not_found("The command " + request.command + " has not been found");
+  }
+  return std::nullopt;
 }
 
-Result<Json> Session::negotiate(qapi::Arguments arguments) {
-  if (state_ == State::kNegotiated) {
-    return std::unexpected(
-        Error("Capabilities negotiation is already complete, command ignored", ErrorClass::kCommandNotFound));
-  }
-  if (arguments.has("enable")) {
-    for (const Json& capability : TRY(arguments.take_array("enable"))) {
-      if (!capability.is_string()) return qapi::wrong_parameter_type("enable", "array of string");
-      return fail("Capability '{}' is not available", capability.as_string());
-    }
-  }
-  TRY(arguments.finish());
+Result<Json> Session::negotiate(const Json& arguments) {
+  if (state_ == State::kNegotiated) return not_found("Capabilities negotiation is already complete, command ignored");
+  enabled_ = TRY(parse_capabilities(arguments));
   state_ = State::kNegotiated;
   return Json::object();
 }
 
-void Session::send_event(const Json& event) {
-  if (state_ == State::kNegotiated) send(event);
+void Session::overtake(Item item) {
+  auto result = execute_out_of_band(item);
+  append(unclaimed_, std::move(item.fds));
+  reply(result, item.id);
 }
 
-void Session::send(const Json& message) {
-  if (state_ == State::kClosed) return;
-  queue_ += message.text();
-  queue_ += "\r\n";
-  flush();
-  if (state_ != State::kClosed && queue_.size() > kMaxQueue) {
-    log_warning("a QMP client does not read what it is sent; its connection is closed");
-    close();
+Result<Json> Session::execute_out_of_band(Item& item) {
+  if (auto answer = answer_here(*item.request)) return std::move(*answer);
+  const std::string& command = item.request->command;
+  if (!environment_.commands.find(command)->oob) {
+    return fail("The command {} cannot be executed out of band (use 'execute')", command);
   }
+  qapi::Call call{item.fds};
+  return environment_.commands.execute(command, call, item.request->arguments);
+}
+
+void Session::complete(Outcome outcome) {
+  CHECK(running_.has_value(), "a job is completed once");
+  Running done = *std::exchange(running_, std::nullopt);
+  if (state_ == State::kClosed) return;
+  append(unclaimed_, std::move(outcome.fds));
+  if (!outcome.result || done.success_response) reply(outcome.result, done.id);
+  advance();
+}
+
+// --- To the client ----------------------------------------------------------------------------
+
+void Session::reply(const Result<Json>& result, const std::optional<Json>& id) {
+  send(line_of(result ? success_reply(*result, id) : error_reply(result.error(), id)));
+}
+
+void Session::send_event(std::string_view line) {
+  if (state_ != State::kNegotiated) return;
+  if (queue_.size() + line.size() > kMaxQueue) {
+    log_warning("a QMP client does not read what it is sent; its connection is closed");
+    return close(End::kTooSlow);
+  }
+  send(line);
+  // It may have taken with it what a request waited for.
+  advance();
+}
+
+// Replies have no limit of their own: there is one at most while others wait.
+void Session::send(std::string_view line) {
+  if (state_ == State::kClosed) return;
+  queue_ += line;
+  flush();
 }
 
 void Session::flush() {
-  if (state_ == State::kClosed) return;
   size_t sent = 0;
   while (sent < queue_.size()) {
-    ssize_t size = write_available(output_fd(), std::string_view(queue_).substr(sent));
+    ssize_t size = stream_.write(std::string_view(queue_).substr(sent));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) break;
-    if (size < 0) return close();
+    if (size < 0) return close(End::kClient);
     sent += static_cast<size_t>(size);
   }
   queue_.erase(0, sent);
-  update_watches();
 }
 
 void Session::update_watches() {
-  bool waiting = !queue_.empty();
+  bool to_read = !input_ended_ && queue_.empty() && in_flight() < kMaxInFlight;
+  uint32_t input = to_read ? uint32_t{EPOLLIN} : 0;
+  uint32_t output = queue_.empty() ? 0 : uint32_t{EPOLLOUT};
   if (output_watch_) {
-    output_watch_.set_events(waiting ? uint32_t{EPOLLOUT} : 0);
-    input_watch_.set_events(waiting ? 0 : uint32_t{EPOLLIN});
+    watch_for(input_watch_, input);
+    watch_for(output_watch_, output);
   } else {
-    input_watch_.set_events(waiting ? EPOLLOUT : EPOLLIN);
+    watch_for(input_watch_, input | output);
   }
 }
 
-void Session::close() {
+void Session::close(End end) {
+  if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   input_watch_ = event::Watch();
   output_watch_ = event::Watch();
   queue_.clear();
-  fds_.clear();
-  on_closed_();
+  waiting_.clear();
+  arrived_.clear();
+  unclaimed_.clear();
+  environment_.on_closed(end);
 }
 
 }  // namespace pagurus::monitor

@@ -2,74 +2,133 @@
 //
 // States:
 //
-//   greeted ──qmp_capabilities──▶ negotiated ──(end of stream, error, too slow)──▶ closed
-//      └───────────────(end of stream, error)────────────────────────────────────────▲
+//   greeted ──qmp_capabilities──▶ negotiated ──(end of stream and all answered, error, too slow)──▶ closed
+//      └────────────────────────(end of stream, error)──────────────────────────────────────────────▲
 //
-// Before it is negotiated, a session executes nothing else and gets no events.  A client that does
-// not read its replies is not read from either; one that does not read its events is cut off once
-// kMaxQueue bytes wait for it.  Nothing here blocks.
+// Before it is negotiated, a session executes nothing else and gets no events.
 //
-// Threads: the control thread.
+// In-band requests are answered in the order in which they came, those that are wrong included; one at a
+// time is with the executor.  At most kMaxInFlight of them are held, then the client is not read until one
+// has been answered.  Out-of-band commands are executed here, at once.  A client that does not read what
+// it is sent is not read from either; once kMaxQueue bytes wait for it, the next event cuts it off.
+// Nothing here waits.
+//
+// Descriptors (SCM_RIGHTS) go to the first command that takes them, of those that arrived with them or
+// later; those that are left when every command has been answered are closed.
+//
+// Threads: the monitor's I/O thread.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "event/loop.h"
-#include "monitor/command.h"
+#include "monitor/protocol.h"
+#include "monitor/stream.h"
+#include "qapi/command.h"
 #include "qapi/json_reader.h"
 
 namespace pagurus::monitor {
 
-// What a session talks over; the two are the same number for a socket.
-struct Stream {
-  UniqueFd input;
-  UniqueFd output;  // empty: `input` is used both ways
+// An in-band command on its way to the control thread ...
+struct Job {
+  std::string command;
+  qapi::Json arguments;
+  std::vector<UniqueFd> fds;
+};
+
+// ... and what comes back.
+struct Outcome {
+  Result<qapi::Json> result;
+  std::vector<UniqueFd> fds;  // that the command did not take
 };
 
 class Session {
  public:
   static constexpr size_t kMaxQueue = 1024 * 1024;  // bytes
+  static constexpr size_t kMaxInFlight = 8;         // in-band requests
 
-  // Sends the greeting.  `on_closed` is called once, from the loop or from send_event(); the
-  // session must then be destroyed, but not before the call returns.
-  static Result<std::unique_ptr<Session>> create(event::Loop& loop, Stream stream, const CommandTable& commands,
-                                                 std::function<void()> on_closed);
+  enum class End {
+    kClient,   // it has gone, or has said all it had to say
+    kTooSlow,  // it was cut off
+  };
+
+  struct Environment {
+    event::Loop& loop;
+    const qapi::CommandTable& commands;
+    // Executes a job; complete() must follow, later and not from inside this call.
+    std::function<void(Job)> execute;
+    // Called once; the session must then be destroyed, but not before the call returns.
+    std::function<void(End)> on_closed;
+  };
+
+  // Sends the greeting.
+  static Result<std::unique_ptr<Session>> create(Environment environment, Stream stream);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Ignored before the negotiation.
-  void send_event(const qapi::Json& event);
-  bool closed() const { return state_ == State::kClosed; }
+  // The job that was handed out last is done.
+  void complete(Outcome outcome);
+  // line: a whole message with its end.  Ignored before the negotiation.
+  void send_event(std::string_view line);
+
+  // A message as it is sent.
+  static std::string line_of(const qapi::Json& message) { return message.text() + "\r\n"; }
 
  private:
   enum class State { kGreeted, kNegotiated, kClosed };
+  struct Item {
+    Result<Request> request;  // or why it is none
+    std::optional<qapi::Json> id;
+    std::vector<UniqueFd> fds;
+  };
+  struct Running {
+    std::optional<qapi::Json> id;
+    bool success_response;
+  };
 
-  Session(Stream stream, const CommandTable& commands, std::function<void()> on_closed);
-  Result<void> start(event::Loop& loop);
-  int output_fd() const { return stream_.output ? stream_.output.get() : stream_.input.get(); }
-  void on_input(uint32_t events);
+  Session(Environment environment, Stream stream) : environment_(std::move(environment)), stream_(std::move(stream)) {}
+  Result<void> start();
+  void on_ready(uint32_t events);
   void on_writable();
   void read_some();
-  void execute_pending();
-  qapi::Json answer(const Result<qapi::Json>& message);
-  Result<qapi::Json> execute(const qapi::Json& message);
-  Result<qapi::Json> negotiate(qapi::Arguments arguments);
-  void send(const qapi::Json& message);
+  void keep(std::vector<UniqueFd> fds);
+  size_t held_fds() const;
+
+  void advance();
+  void take(Result<qapi::Json> message);
+  void start_next();
+  void overtake(Item item);
+  // nullopt: the command is for the executor.
+  std::optional<Result<qapi::Json>> answer_here(const Request& request);
+  Result<qapi::Json> execute_out_of_band(Item& item);
+  Result<qapi::Json> negotiate(const qapi::Json& arguments);
+  size_t in_flight() const { return waiting_.size() + (running_ ? 1 : 0); }
+  bool all_answered() const { return in_flight() == 0 && queue_.empty(); }
+
+  void reply(const Result<qapi::Json>& result, const std::optional<qapi::Json>& id);
+  void send(std::string_view line);
   void flush();
   void update_watches();
-  void close();
+  void close(End end);
 
+  Environment environment_;
   Stream stream_;
-  const CommandTable& commands_;
-  std::function<void()> on_closed_;
   State state_ = State::kGreeted;
+  Capabilities enabled_;
+  bool input_ended_ = false;
   qapi::JsonReader reader_;
-  std::vector<UniqueFd> fds_;  // received, not yet used by a command
-  std::string queue_;          // not sent yet
+  std::vector<UniqueFd> arrived_;    // since the last message was complete
+  std::vector<UniqueFd> unclaimed_;  // of messages that have been started
+  std::deque<Item> waiting_;         // in-band, not started
+  std::optional<Running> running_;   // with the executor
+  std::string queue_;                // not sent yet
   event::Watch input_watch_;
   event::Watch output_watch_;  // only with a separate output
 };
