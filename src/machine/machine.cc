@@ -69,6 +69,7 @@ Result<void> Machine::Impl::boot() {
 }
 
 Result<void> Machine::Impl::cont() {
+  TRY(check_not_quitting());
   switch (state_) {
     case RunState::kRunning: return {};
     case RunState::kPrelaunch:
@@ -103,6 +104,7 @@ Result<void> Machine::Impl::stop() {
 }
 
 Result<void> Machine::Impl::reset(bool by_guest) {
+  TRY(check_not_quitting());
   if (state_ == RunState::kInMigrate) return fail("the machine waits for an incoming guest: there is nothing to reset");
   if (state_ == RunState::kPostMigrate) return fail("the guest runs in another process: reset it there");
   bool run_on = runs();
@@ -126,9 +128,20 @@ Result<void> Machine::Impl::restart() {
 }
 
 void Machine::Impl::quit(const std::string& reason) {
+  if (quitting_) return;
+  quitting_ = true;
   if (runs()) board_->halt();
-  tell({.event = Event::kShutdown, .at_ns = realtime_ns(), .reason = reason});
-  environment_.on_exit(0);
+  state_ = RunState::kShutdown;
+  // From the loop: the answer of the command that asked for it comes first.
+  environment_.loop.post([this, reason, at_ns = realtime_ns()] {
+    tell({.event = Event::kShutdown, .at_ns = at_ns, .reason = reason});
+    environment_.on_exit(0);
+  });
+}
+
+Result<void> Machine::Impl::check_not_quitting() const {
+  if (quitting_) return fail("the process is ending");
+  return {};
 }
 
 // --- What the guest does ----------------------------------------------------------------------
@@ -166,7 +179,7 @@ void Machine::Impl::fail_guest(const std::string& why) {
   failure_pending_ = false;
   log_error("the guest cannot go on: {}", why);
   if (runs()) board_->halt();
-  if (state_ == RunState::kPostMigrate) return;
+  if (state_ == RunState::kPostMigrate || quitting_) return;
   state_ = RunState::kInternalError;
   tell({.event = Event::kStop, .at_ns = realtime_ns()});
 }
@@ -232,8 +245,7 @@ Result<void> Machine::reset() { return impl_->reset(false); }
 Result<void> Machine::power_button() {
   if (impl_->state_ == RunState::kInMigrate)
     return fail("the machine waits for an incoming guest: nobody is there to press the button for");
-  if (impl_->state_ == RunState::kPostMigrate)
-    return fail("the guest runs in another process: press the button there");
+  if (impl_->state_ == RunState::kPostMigrate) return fail("the guest runs in another process: press the button there");
   impl_->board_->power().press_power_button();
   impl_->tell({.event = Impl::Event::kPowerdown, .at_ns = realtime_ns()});
   return {};

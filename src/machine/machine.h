@@ -76,7 +76,8 @@ class Machine {
   Result<void> reset();
   // Presses the ACPI power button.
   Result<void> power_button();
-  // Ends the process (QMP quit): emits SHUTDOWN and calls on_exit(0).
+  // Ends the process (QMP quit).  From now on the guest does not run, and nothing starts it again or
+  // hands it over; the next turn of the loop tells SHUTDOWN and calls on_exit(0).
   void quit(const std::string& reason);
   // name: a device's id or its netdev's id.
   Result<void> set_link(const std::string& name, bool up);

@@ -149,6 +149,7 @@ std::vector<SavedSection> Machine::Impl::save_rehearsal() {
 }
 
 Result<void> Machine::Impl::check_guest() const {
+  TRY(check_not_quitting());
   switch (state_) {
     case RunState::kRunning:
     case RunState::kPaused:
@@ -256,6 +257,8 @@ Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections
 }
 
 Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) {
+  // A guest that was taken now would end with this process.
+  TRY(check_not_quitting());
   transferred_ = transfer;
   TRY(adopt_back_ends(sections, transfer));
   auto machine = TRY(take(sections, kMachineSection));

@@ -81,6 +81,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   void guest_failed(const std::string& why) override;
   void request(GuestRequest request);
   // On the control thread.
+  Result<void> check_not_quitting() const;
   void carry_out_request();
   void fail_guest(const std::string& why);
   Result<void> restart();
@@ -107,6 +108,8 @@ class Machine::Impl final : private BoardListener, public Handover {
   // Run state before freeze(), for the roll-back and for the destination.
   RunState state_before_freeze_ = RunState::kPrelaunch;
   bool was_running_ = false;
+  // quit() was called: the run state is final.
+  bool quitting_ = false;
   // The back ends that left with the guest (source) or came with it (destination).
   std::set<std::string> transferred_;
   std::atomic<GuestRequest> request_{GuestRequest::kNone};
