@@ -118,11 +118,18 @@ std::string escaped(std::string_view value) {
   return text;
 }
 
+std::optional<std::string> scalar_text(const Json& value) {
+  if (value.is_string()) return value.as_string();
+  if (value.is_bool()) return value.as_bool() ? "on" : "off";
+  if (value.is_number()) return value.text();
+  return std::nullopt;
+}
+
 // Appends "key=value" for every scalar below.
 bool append_parameters(std::string& text, const std::string& key, const Json& value) {
   auto below = [&](std::string_view word) { return key.empty() ? std::string(word) : fmt::format("{}.{}", key, word); };
-  if (value.is_string() && !key.empty()) {
-    text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, escaped(value.as_string()));
+  if (auto scalar = scalar_text(value); scalar && !key.empty()) {
+    text += fmt::format("{}{}={}", text.empty() ? "" : ",", key, escaped(*scalar));
     return true;
   }
   if (value.is_array() && !value.as_array().empty() && !key.empty()) {
@@ -206,9 +213,9 @@ Result<Keyval> parse_keyval(std::string_view text, std::string_view implied) {
   return Keyval{.tree = std::move(tree)};
 }
 
-std::optional<std::string> keyval_text(const Json& tree) {
+std::optional<std::string> keyval_text(const Json& value) {
   std::string text;
-  if (!tree.is_object() || !append_parameters(text, {}, tree)) return std::nullopt;
+  if (!value.is_object() || !append_parameters(text, {}, value)) return std::nullopt;
   return text;
 }
 

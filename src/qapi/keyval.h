@@ -33,9 +33,9 @@ struct Keyval {
 // implied: the key of the first value if that has none; empty: it must have one.
 Result<Keyval> parse_keyval(std::string_view text, std::string_view implied);
 
-// The other way, for an object whose scalars are strings: the text that gives this tree.  nullopt if no
-// text does: empty lists and objects, and null, cannot be written.
-std::optional<std::string> keyval_text(const Json& tree);
+// The other way: the text that a value of this JSON form is written as.  nullopt if there is none: empty
+// lists and objects, and null, cannot be written.
+std::optional<std::string> keyval_text(const Json& value);
 
 // "help", "?" or "VALUE,help": what help is asked for, the VALUE or nothing.  nullopt: none.
 std::optional<std::string> help_request(std::string_view text);

@@ -70,9 +70,10 @@ TEST(Keyval, a_brace_begins_json) {
   EXPECT_EQ(tree("{\"id\": "), "JSON parse error, the text ends in the middle of a value");
 }
 
-TEST(Keyval, a_tree_of_strings_becomes_text_again) {
+TEST(Keyval, a_value_becomes_text_again) {
   Json value = Json::object({{"a", Json::object({{"b", "1,2"}})}, {"l", Json::Array{"x", Json::object({{"c", "y"}})}}});
   EXPECT_EQ(keyval_text(value), "a.b=1,,2,l.0=x,l.1.c=y");
+  EXPECT_EQ(keyval_text(Json::object({{"b", true}, {"n", -1}, {"f", 0.5}})), "b=on,n=-1,f=0.5");
   EXPECT_EQ(keyval_text(Json::object({{"l", Json::Array()}})), std::nullopt);
   EXPECT_EQ(keyval_text(Json::object({{"n", Json()}})), std::nullopt);
 }

@@ -12,15 +12,17 @@ std::string_view first_paragraph(std::string_view text) {
   return text.substr(0, text.find("\n\n"));
 }
 
-// A full stop ends a sentence if blanks and then anything but a lower-case letter follow ("e.g. this").
+// A full stop ends a sentence if two blanks follow, or the line's end and then no lower-case letter.
 std::string first_sentence_of(std::string_view text) {
-  std::string plain = plain_text(first_paragraph(text));
-  for (size_t dot = plain.find('.'); dot != std::string::npos; dot = plain.find('.', dot + 1)) {
-    if (dot + 1 < plain.size() && plain[dot + 1] != ' ') continue;
-    if (dot + 2 < plain.size() && std::islower(static_cast<unsigned char>(plain[dot + 2])) != 0) continue;
-    return plain.substr(0, dot + 1);
+  std::string_view paragraph = first_paragraph(text);
+  for (size_t dot = paragraph.find('.'); dot != std::string_view::npos; dot = paragraph.find('.', dot + 1)) {
+    std::string_view rest = paragraph.substr(dot + 1);
+    size_t next = rest.find_first_not_of(" \n");
+    bool at_end = next == std::string_view::npos;
+    bool new_line = !at_end && rest[0] == '\n' && std::islower(static_cast<unsigned char>(rest[next])) == 0;
+    if (at_end || new_line || rest.starts_with("  ")) return plain_text(paragraph.substr(0, dot + 1));
   }
-  return plain;
+  return plain_text(paragraph);
 }
 
 }  // namespace

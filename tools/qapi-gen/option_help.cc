@@ -58,7 +58,7 @@ void add_member(std::vector<HelpLine>& lines, const ObjectType& type, const Memb
     return;
   }
   std::string text = first_sentence_about(doc_of(type, member), SectionKind::kMember, member.name);
-  if (!member.optional && nesting == 0) text += text.empty() ? "Required." : "  Required.";
+  if (!member.optional && nesting == 0) text += text.empty() ? "(required)" : " (required)";
   lines.push_back({fmt::format("{}={}", key, value_form(*value)), std::move(text), member.condition});
 }
 
@@ -71,7 +71,8 @@ void add_members(std::vector<HelpLine>& lines, const ObjectType& type, const std
 
 HelpText properties(std::string_view option, std::string_view selector, const ObjectType& type,
                     const Member* left_out) {
-  HelpText help{.selector = std::string(selector), .title = {}, .lines = {}, .condition = {}};
+  HelpText help;
+  help.selector = selector;
   help.title = selector.empty() ? fmt::format("-{} takes:", option) : fmt::format("-{} {} takes:", option, selector);
   add_members(help.lines, type, {}, left_out, 0);
   return help;
@@ -131,8 +132,9 @@ std::vector<HelpText> help_texts(std::string_view option, const Type& type, cons
     result.push_back(values(option, first, object));
     for (const EnumMember& one : first.members) result.push_back(value_properties(option, one, object));
   } else {
-    HelpText help{
-        .selector = {}, .title = fmt::format("-{} {}", option, value_form(value)), .lines = {}, .condition = {}};
+    bool is_flag = value.kind == Kind::kBuiltin && value.name == "bool";
+    HelpText help;
+    help.title = fmt::format("-{}{}{}", option, is_flag ? "" : " ", is_flag ? "" : value_form(value));
     help.lines.push_back({"", first_sentence_about(options_doc, SectionKind::kMember, option), {}});
     result.push_back(std::move(help));
   }
