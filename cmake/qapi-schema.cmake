@@ -43,3 +43,12 @@ function(qapi_schema_library name)
   target_include_directories(${name} PUBLIC ${ARG_OUTPUT} ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(${name} PUBLIC pagurus_qapi)
 endfunction()
+
+# qapi_schema_test(name library prefix source...): random values of every type of the schema, and what else
+# the sources test.
+function(qapi_schema_test name library prefix)
+  add_executable(${name} ${CMAKE_SOURCE_DIR}/src/schema/round_trip_test.cc
+                 ${CMAKE_SOURCE_DIR}/src/schema/random_visitor.cc ${ARGN})
+  target_link_libraries(${name} PRIVATE ${library} GTest::gmock_main)
+  gtest_discover_tests(${name} TEST_PREFIX ${prefix} DISCOVERY_TIMEOUT 60)
+endfunction()
