@@ -82,22 +82,22 @@ std::string call_text(const Command& command) {
 }
 
 void register_command(CppWriter& out, const Command& command) {
+  constexpr std::string_view kIndent = "              ";
   out.open_if(command.condition);
-  out.line(
-      fmt::format("  table.add({}, [&commands](qapi::Call& call, const qapi::Json& arguments) -> Result<qapi::Json> {{",
-                  command_info(command)));
+  out.line(fmt::format("  table.add({},", command_info(command)));
+  out.line("            [&commands](qapi::Call& call, const qapi::Json& arguments) -> Result<qapi::Json> {");
+  std::string read = "TRY(qapi::no_arguments(arguments));";
   if (takes_arguments(command))
-    out.line(fmt::format("    auto read = TRY(qapi::read_arguments<{}>(arguments));", arguments_name(command)));
-  else
-    out.line("    TRY(qapi::no_arguments(arguments));");
+    read = fmt::format("auto read = TRY(qapi::read_arguments<{}>(arguments));", arguments_name(command));
+  out.line(fmt::format("{}{}", kIndent, read));
   if (command.returns == nullptr) {
-    out.line(fmt::format("    TRY({});", call_text(command)));
-    out.line("    return qapi::Json::object();");
+    out.line(fmt::format("{}TRY({});", kIndent, call_text(command)));
+    out.line(fmt::format("{}return qapi::Json::object();", kIndent));
   } else {
-    out.line(fmt::format("    auto result = TRY({});", call_text(command)));
-    out.line("    return qapi::to_json(result);");
+    out.line(fmt::format("{}auto result = TRY({});", kIndent, call_text(command)));
+    out.line(fmt::format("{}return qapi::to_json(result);", kIndent));
   }
-  out.line("  });");
+  out.line("            });");
   out.close_if(command.condition);
 }
 

@@ -127,16 +127,16 @@ std::string apply_call(const Member& option) {
 }
 
 void write_apply(CppWriter& out, const ObjectType& options) {
-  out.line(
-      fmt::format("Result<void> apply_option([[maybe_unused]] {}& options, std::string_view name, "
-                  "[[maybe_unused]] const std::string& value) {{",
-                  cpp_type_name(options.name)));
+  out.line(fmt::format(
+      "Result<void> apply_option([[maybe_unused]] {}& options, std::string_view name,\n                          "
+      "[[maybe_unused]] const std::string& value) {{",
+      cpp_type_name(options.name)));
   for (const Member* option : options.members) {
     std::string call = is_flag(*option)
                            ? fmt::format("qapi::set_option<bool>(options.{}, name, true)", cpp_name(option->name))
                            : apply_call(*option);
     out.open_if(option->condition);
-    out.line(fmt::format("  if (name == {}) return {};", cpp_string(option->name), call));
+    out.line(fmt::format("  if (name == {})\n    return {};", cpp_string(option->name), call));
     out.close_if(option->condition);
   }
   out.line("  return qapi::unknown_option(name);\n}");
