@@ -96,6 +96,7 @@ HelpText value_properties(std::string_view option, const EnumMember& value, cons
   auto branch = std::ranges::find(owner.branches, value.name, &Branch::name);
   if (branch != owner.branches.end() && branch->type->kind == Kind::kObject)
     add_members(help.lines, static_cast<const ObjectType&>(*branch->type), {}, nullptr, 0);
+  if (help.lines.empty()) help.title = fmt::format("-{} {} takes nothing else.", option, value.name);
   return help;
 }
 
