@@ -13,12 +13,13 @@ Clients::Clients(Environment environment)
 
 Clients::~Clients() = default;
 
-Result<void> Clients::add(Stream stream) {
+Result<void> Clients::add(Stream stream, Session::Style style) {
   if (sessions_.size() >= kMaxClients) return fail("{} are connected already", sessions_.size());
   Id id = ++last_id_;
   Session::Environment environment{
       .loop = environment_.loop,
       .commands = environment_.commands,
+      .style = style,
       .execute = [this, id](Job job) { execute(id, std::move(job)); },
       // The session is in the middle of a call: it is destroyed from the loop.
       .on_closed = [this, id](Session::End end) { environment_.loop.post([this, id, end] { remove(id, end); }); },
@@ -57,18 +58,23 @@ void Clients::complete(Id id, Outcome outcome) {
 void Clients::emit(qapi::Event event, int64_t at_ns) { limiter_.submit(std::move(event), at_ns); }
 
 void Clients::broadcast(qapi::Event event, int64_t at_ns) {
-  std::string line = Session::line_of(event_message(std::move(event), at_ns));
-  for (auto& [id, session] : sessions_) session->send_event(line);
+  Json message = event_message(std::move(event), at_ns);
+  std::map<Session::Style, std::string> texts;  // those that somebody wants
+  for (auto& [id, session] : sessions_) {
+    std::string& text = texts[session->style()];
+    if (text.empty()) text = Session::text_of(message, session->style());
+    session->send_event(text);
+  }
 }
 
 void Clients::finish() { limiter_.deliver_held(); }
 
 // --- From other threads -----------------------------------------------------------------------
 
-void Clients::post_client(UniqueFd socket) {
+void Clients::post_client(UniqueFd socket, Session::Style style) {
   auto shared_socket = std::make_shared<UniqueFd>(std::move(socket));
-  environment_.loop.post([this, shared_socket] {
-    if (auto added = add({std::move(*shared_socket), UniqueFd()}); !added) {
+  environment_.loop.post([this, shared_socket, style] {
+    if (auto added = add({std::move(*shared_socket), UniqueFd()}, style); !added) {
       log_warning("a QMP client is turned away: {}", added.error().message());
     }
   });

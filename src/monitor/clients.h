@@ -39,14 +39,14 @@ class Clients {
   Clients& operator=(const Clients&) = delete;
 
   // Also on the control thread while the I/O thread does not run.
-  Result<void> add(Stream stream);
+  Result<void> add(Stream stream, Session::Style style = Session::Style::kCompact);
   // Events are told to clients that have negotiated.  at_ns: CLOCK_REALTIME.
   void emit(qapi::Event event, int64_t at_ns);
   // Sends what is still held back.
   void finish();
 
   // From any thread, in the caller's order.
-  void post_client(UniqueFd socket);
+  void post_client(UniqueFd socket, Session::Style style = Session::Style::kCompact);
   void post_event(qapi::Event event, int64_t at_ns);
 
  private:

@@ -34,15 +34,15 @@ Result<void> Monitor::open(const Endpoint& endpoint) {
     case Endpoint::Kind::kStdio: {
       auto input = TRY(duplicate(0));
       auto output = TRY(duplicate(1));
-      return clients_->add({std::move(input), std::move(output)});
+      return clients_->add({std::move(input), std::move(output)}, endpoint.style);
     }
-    case Endpoint::Kind::kConnected: return clients_->add({UniqueFd(endpoint.fd), UniqueFd()});
+    case Endpoint::Kind::kConnected: return clients_->add({UniqueFd(endpoint.fd), UniqueFd()}, endpoint.style);
     case Endpoint::Kind::kListen: break;
   }
   bool incoming = services_.machine.config().incoming;
-  auto listener = TRY(Listener::create(services_.loop, endpoint.path,
-                                       incoming ? Listener::Start::kIncoming : Listener::Start::kNewGuest,
-                                       [this](UniqueFd client) { clients_->post_client(std::move(client)); }));
+  auto listener = TRY(Listener::create(
+      services_.loop, endpoint.path, incoming ? Listener::Start::kIncoming : Listener::Start::kNewGuest,
+      [this, style = endpoint.style](UniqueFd client) { clients_->post_client(std::move(client), style); }));
   // In a destination, what is not pending is opened already, and the source must not be asked for
   // it; it is offered later, when this process is the source of the next hand-over.
   bool offer = listener->pending() || !incoming;

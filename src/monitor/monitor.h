@@ -27,6 +27,7 @@ struct Endpoint {
   Kind kind;
   std::string path;  // kListen
   int fd = -1;       // kConnected: taken over
+  Session::Style style = Session::Style::kCompact;
 };
 
 class Monitor : private machine::MachineObserver {

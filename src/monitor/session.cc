@@ -49,7 +49,7 @@ Result<void> Session::start() {
     auto output = loop.watch_fd(stream_.output.get(), EPOLLOUT, [this](uint32_t) { on_writable(); });
     if (output) output_watch_ = std::move(*output);
   }
-  send(line_of(greeting()));
+  send_message(greeting());
   if (state_ != State::kClosed) update_watches();
   return {};
 }
@@ -188,24 +188,28 @@ void Session::complete(Outcome outcome) {
 // --- To the client ----------------------------------------------------------------------------
 
 void Session::reply(const Result<Json>& result, const std::optional<Json>& id) {
-  send(line_of(result ? success_reply(*result, id) : error_reply(result.error(), id)));
+  send_message(result ? success_reply(*result, id) : error_reply(result.error(), id));
 }
 
-void Session::send_event(std::string_view line) {
+std::string Session::text_of(const Json& message, Style style) {
+  return (style == Style::kPretty ? message.pretty_text() : message.text()) + "\r\n";
+}
+
+void Session::send_event(std::string_view text) {
   if (state_ != State::kNegotiated) return;
-  if (queue_.size() + line.size() > kMaxQueue) {
+  if (queue_.size() + text.size() > kMaxQueue) {
     log_warning("a QMP client does not read what it is sent; its connection is closed");
     return close(End::kTooSlow);
   }
-  send(line);
+  send(text);
   // It may have taken with it what a request waited for.
   advance();
 }
 
 // Replies have no limit of their own: there is one at most while others wait.
-void Session::send(std::string_view line) {
+void Session::send(std::string_view text) {
   if (state_ == State::kClosed) return;
-  queue_ += line;
+  queue_ += text;
   flush();
 }
 

@@ -58,9 +58,15 @@ class Session {
     kTooSlow,  // it was cut off
   };
 
+  enum class Style {
+    kCompact,
+    kPretty,  // indented, for people
+  };
+
   struct Environment {
     event::Loop& loop;
     const qapi::CommandTable& commands;
+    Style style = Style::kCompact;
     // Executes a job; complete() must follow, later and not from inside this call.
     std::function<void(Job)> execute;
     // Called once; the session must then be destroyed, but not before the call returns.
@@ -75,11 +81,12 @@ class Session {
 
   // The job that was handed out last is done.
   void complete(Outcome outcome);
-  // line: a whole message with its end.  Ignored before the negotiation.
-  void send_event(std::string_view line);
+  // text: from text_of(), in the session's style.  Ignored before the negotiation.
+  void send_event(std::string_view text);
+  Style style() const { return environment_.style; }
 
   // A message as it is sent.
-  static std::string line_of(const qapi::Json& message) { return message.text() + "\r\n"; }
+  static std::string text_of(const qapi::Json& message, Style style);
 
  private:
   enum class State { kGreeted, kNegotiated, kClosed };
@@ -113,7 +120,8 @@ class Session {
   bool all_answered() const { return in_flight() == 0 && queue_.empty(); }
 
   void reply(const Result<qapi::Json>& result, const std::optional<qapi::Json>& id);
-  void send(std::string_view line);
+  void send_message(const qapi::Json& message) { send(text_of(message, style())); }
+  void send(std::string_view text);
   void flush();
   void update_watches();
   void close(End end);

@@ -43,6 +43,7 @@ class SessionTest : public ::testing::Test {
     });
     session_ = *Session::create({.loop = *loop_,
                                  .commands = table_,
+                                 .style = style_,
                                  .execute = [this](Job job) { execute(std::move(job)); },
                                  .on_closed =
                                      [this](Session::End end) {
@@ -89,7 +90,7 @@ class SessionTest : public ::testing::Test {
   }
 
   void emit(qapi::Event event, int64_t at_ns = 0) {
-    loop_->post([this, event, at_ns] { session_->send_event(Session::line_of(event_message(event, at_ns))); });
+    loop_->post([this, event, at_ns] { session_->send_event(Session::text_of(event_message(event, at_ns), style_)); });
   }
   void wait_until_closed() {
     for (int i = 0; i < 500 && !closed_; ++i) usleep(10000);
@@ -99,6 +100,7 @@ class SessionTest : public ::testing::Test {
   std::unique_ptr<event::Loop> loop_;
   qapi::CommandTable table_;
   testing::Client client_;
+  Session::Style style_ = Session::Style::kCompact;
   std::unique_ptr<Session> session_;
   std::atomic<bool> closed_{false};
   std::atomic<Session::End> end_{Session::End::kClient};
@@ -191,6 +193,23 @@ TEST_F(SessionTest, lines_end_with_cr_and_lf) {
   EXPECT_TRUE(client_.raw_line().ends_with("\r\n"));
   client_.send(std::string(kNegotiate) + "\r\n");
   EXPECT_EQ(client_.raw_line(), "{\"return\": {}}\r\n");
+}
+
+class PrettySessionTest : public SessionTest {
+ protected:
+  PrettySessionTest() { style_ = Session::Style::kPretty; }
+};
+
+TEST_F(PrettySessionTest, everything_is_indented) {
+  EXPECT_EQ(line(), "{");
+  while (line() != "}") {
+  }
+  client_.send(R"({"execute": "qmp_capabilities", "id": [1]})");
+  for (const char* expected : {"{", R"(  "return": {},)", R"(  "id": [)", "    1", "  ]", "}"}) {
+    EXPECT_EQ(line(), expected);
+  }
+  emit({"STOP", Json()}, 0);
+  EXPECT_EQ(line(), "{");
 }
 
 TEST_F(SessionTest, answers_come_in_the_order_of_the_requests_the_wrong_ones_too) {

@@ -101,6 +101,65 @@ class Qmp:
         return json.loads(line)
 
 
+class RawSession:
+    """A connection without manners: sends bytes, returns the answers line by line."""
+
+    def __init__(self, path, timeout=10):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        self.socket.connect(str(path))
+        self.buffer = b""
+        self.greeting = self.read()
+
+    def read_line(self):
+        """With its end; empty at the end of the stream."""
+        while b"\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                return b""
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line + b"\n"
+
+    def read(self):
+        line = self.read_line()
+        if not line:
+            raise ConnectionError("the QMP server closed the connection")
+        return json.loads(line)
+
+    def send(self, text):
+        self.socket.sendall(text.encode() if isinstance(text, str) else text)
+
+    def answer(self):
+        """The next message that is no event."""
+        while "event" in (answer := self.read()):
+            pass
+        return answer
+
+    def ask(self, text):
+        # The newline also ends what a broken request leaves behind.
+        self.send((text.encode() if isinstance(text, str) else text) + b"\n")
+        return self.answer()
+
+    def unanswered(self, seconds):
+        """Nothing but events comes in that time."""
+        deadline = time.monotonic() + seconds
+        while b"\n" in self.buffer or select.select([self.socket], [], [], max(deadline - time.monotonic(), 0))[0]:
+            if "event" not in self.read():
+                return False
+        return True
+
+    def negotiate(self, *capabilities):
+        request = {"execute": "qmp_capabilities"}
+        if capabilities:
+            request["arguments"] = {"enable": list(capabilities)}
+        assert self.ask(json.dumps(request)) == {"return": {}}
+        return self
+
+    def close(self):
+        self.socket.close()
+
+
 def connect(path, timeout):
     """Connects as soon as somebody listens there."""
     deadline = time.monotonic() + timeout

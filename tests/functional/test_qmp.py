@@ -10,44 +10,15 @@ import subprocess
 import pytest
 
 from guest import MAC
-from qmp import Qmp, QmpError
+from qmp import Qmp, QmpError, RawSession
 from vmm import PAGURUS, ended, eventually
 
 pytestmark = pytest.mark.probe
 
 
-class RawSession:
-    """A connection without manners: sends bytes, returns the answers line by line."""
-
-    def __init__(self, process):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(10)
-        self.socket.connect(str(process.qmp_path))
-        self.reader = self.socket.makefile("r")
-        self.greeting = self.read()
-
-    def read(self):
-        return json.loads(self.reader.readline())
-
-    def ask(self, text):
-        # The newline also ends what a broken request leaves behind.
-        self.socket.sendall((text.encode() if isinstance(text, str) else text) + b"\n")
-        while "event" in (answer := self.read()):
-            pass
-        return answer
-
-    def negotiate(self):
-        assert self.ask('{"execute": "qmp_capabilities"}') == {"return": {}}
-        return self
-
-    def close(self):
-        self.reader.close()
-        self.socket.close()
-
-
 @pytest.fixture
 def raw(shared):
-    session = RawSession(shared.vmms[0])
+    session = RawSession(shared.vmms[0].qmp_path)
     yield session
     session.close()
 
@@ -138,7 +109,7 @@ def test_a_wrong_request_is_refused_with_a_sentence(raw, request_text, words):
 
 
 def test_several_clients_are_served_at_once(shared):
-    sessions = [RawSession(shared.vmms[0]).negotiate() for _ in range(5)]
+    sessions = [RawSession(shared.vmms[0].qmp_path).negotiate() for _ in range(5)]
     for number, session in enumerate(sessions):
         assert session.ask(json.dumps({"execute": "query-status", "id": number}))["id"] == number
     # Half a command of one does not keep the others waiting.
@@ -147,13 +118,13 @@ def test_several_clients_are_served_at_once(shared):
     assert "return" in sessions[0].ask('status"}')
     for session in sessions:
         session.close()
-    assert "return" in RawSession(shared.vmms[0]).negotiate().ask('{"execute": "query-version"}')
+    assert "return" in RawSession(shared.vmms[0].qmp_path).negotiate().ask('{"execute": "query-version"}')
 
 
 def test_a_client_beyond_the_limit_is_turned_away(shared):
     sessions = []
     for _ in range(127):
-        sessions.append(RawSession(shared.vmms[0]))
+        sessions.append(RawSession(shared.vmms[0].qmp_path))
     late = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     late.settimeout(5)
     late.connect(str(shared.vmms[0].qmp_path))
@@ -202,7 +173,7 @@ def test_stop_and_cont_do_what_they_say_and_tell_it(guest):
 def test_events_reach_every_client_that_has_negotiated(guest):
     process = guest.boot()
     other = Qmp(process.qmp_path)
-    silent = RawSession(process)
+    silent = RawSession(process.qmp_path)
     process.qmp.command("stop")
     process.qmp.wait_event("STOP")
     other.wait_event("STOP")
