@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "doc.h"
+#include "file_reader.h"
 #include "source.h"
 #include "value.h"
 
@@ -34,7 +35,7 @@ struct Expression {
 };
 
 struct Parsed {
-  std::vector<std::unique_ptr<SourceFile>> files;  // in the order of inclusion, the root first
+  std::vector<std::shared_ptr<SourceFile>> files;  // in the order of inclusion, the root first
   std::vector<std::unique_ptr<Doc>> docs;          // all, in order; free-form ones included
   std::vector<Expression> expressions;             // in order, includes expanded; no pragmas
   Pragmas pragmas;
@@ -42,7 +43,11 @@ struct Parsed {
 
 enum class Dialect { kQemu, kStrict };  // kStrict: our pragmas, too
 
+// Values in values, and files in files, so that no input can exhaust the stack.
+constexpr int kMaxValueDepth = 500;
+constexpr size_t kMaxIncludeDepth = 400;
+
 // Includes are relative to the including file; a file that was included already is skipped.
-Checked<Parsed> parse(const std::string& root, Dialect dialect);
+Checked<Parsed> parse(const std::string& root, Dialect dialect, const FileReader& reader = DiskReader());
 
 }  // namespace pagurus::qapi_gen
