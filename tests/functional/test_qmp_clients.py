@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -187,6 +188,28 @@ def test_lines_end_with_cr_and_lf_and_may_come_so(shared, connect):
     assert session.read_line().endswith(b'"id": 1}\r\n')
 
 
+def test_every_socket_has_sessions_of_its_own(guest):
+    second, third = guest.directory / "second", guest.directory / "third"
+    process = guest.launch("-S", "-qmp", f"unix:{second},server=on,wait=off",
+                           "-chardev", f"socket,id=c,path={third},server=on,wait=off", "-mon", "chardev=c,mode=control")
+    sessions = [RawSession(path) for path in (process.qmp_path, second, third, second)]
+    sessions[0].negotiate()
+    sessions[1].negotiate("oob")
+    for number, session in enumerate(sessions[:2]):
+        session.send(command("query-status", number))
+    assert "error" in sessions[2].ask(command("query-status"))
+    assert [session.answer()["id"] for session in sessions[:2]] == [0, 1]
+    assert "return" in sessions[1].ask(command("query-version", key="exec-oob"))
+    assert "error" in sessions[0].ask(command("query-version", key="exec-oob"))
+    # The last one has never said anything.
+    for session in sessions[2:]:
+        session.negotiate()
+    sessions[2].send(command("cont"))
+    assert {session.read().get("event") for session in sessions} == {"RESUME"}
+    for session in sessions:
+        session.close()
+
+
 def test_ten_thousand_pipelined_commands_are_answered_in_order(shared, connect):
     session = connect(shared.vmms[0]).negotiate()
     before = private_kib(shared.vmms[0].pid)
@@ -330,6 +353,23 @@ def test_quit_at_any_moment_of_a_hand_over_loses_no_guest_that_was_given(guest, 
     else:
         assert status in ("inmigrate", "ended")
         assert not guest.answers(0.3)
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_quit_together_with_the_destinations_readiness_has_one_outcome(busy, connect, attempt):
+    """Both wait for the source when it wakes: it gives the guest away, or it ends with it."""
+    ender = connect(busy.source).negotiate()
+    watcher = connect(busy.process).negotiate()
+    busy.make_busy()
+    busy.source.process.send_signal(signal.SIGSTOP)
+    busy.release()
+    # Answered after the script, so READY is on its way by then.
+    assert watcher.ask(command("query-status"))["return"]["status"] == "inmigrate"
+    ender.send(command("quit"))
+    busy.source.process.send_signal(signal.SIGCONT)
+    assert busy.source.wait() == 0
+    status = eventually(lambda: status_if_decided(busy.process), 10.0, "a decision")
+    assert status in ("running", "ended")
 
 
 def status_if_decided(destination):
