@@ -66,7 +66,7 @@ void DocBuilder::open_plain(Position at) {
 
 Checked<> DocBuilder::open_tagged(Kind kind, Position at) {
   if (!tags_.insert(kind).second && kind != Kind::kTodo) {
-    return refuse(at, fmt::format("there is a '{}' section already", tag_of(kind)));
+    return refuse(at, fmt::format("the '{}' section is there already", tag_of(kind)));
   }
   open({.kind = kind, .name = {}, .at = at, .text = {}});
   return {};

@@ -106,7 +106,8 @@ class SchemaParser {
       const Value* argument = value.find(directive);
       if (argument == nullptr) continue;
       TRY(refuse_lonely(doc));
-      if (value.object().size() != 1) return refuse(at, fmt::format("an '{}' directive has no other keys", directive));
+      if (value.object().size() != 1)
+        return refuse(at, fmt::format("'{}' is a directive, which has no other keys", directive));
       return directive == "include" ? include(*argument, at) : apply_pragma(result_.pragmas, *argument, dialect_, at);
     }
     if (doc != nullptr && doc->free_form()) {

@@ -38,10 +38,7 @@ class ValueReader {
 
  private:
   std::unexpected<Diagnostic> refuse_token(std::string_view expected) const {
-    const std::string found = lexer_.at(Kind::kEnd)       ? " at the end of the file"
-                              : lexer_.at(Kind::kComment) ? " and no documentation comment (##) inside a value"
-                                                          : ", not " + describe(lexer_.token());
-    return lexer_.refuse(fmt::format("expected {}{}", expected, found));
+    return lexer_.refuse(fmt::format("expected {}, not {}", expected, describe(lexer_.token())));
   }
 
   static std::string describe(const Token& token) {
@@ -49,6 +46,8 @@ class ValueReader {
       case Kind::kString: return fmt::format("the string '{}'", token.string);
       case Kind::kTrue: return "true";
       case Kind::kFalse: return "false";
+      case Kind::kComment: return "documentation (##)";
+      case Kind::kEnd: return "the end of the file";
       default: return fmt::format("'{}'", static_cast<char>(token.kind));
     }
   }
