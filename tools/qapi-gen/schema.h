@@ -105,9 +105,9 @@ struct Branch {
 struct ObjectType : Type {
   ObjectType() : Type(Kind::kObject) {}
   bool implicit = false;
-  const ObjectType* base = nullptr;    // may be null
-  std::vector<Member> local_members;   // without the base's
-  std::vector<const Member*> members;  // the base's first; without the branches'
+  const ObjectType* base = nullptr;       // may be null
+  std::vector<Member> local_members;      // without the base's
+  std::vector<const Member*> members;     // the base's first; without the branches'
   const Member* discriminator = nullptr;  // of a union, one of `members`; else null
   std::vector<Branch> branches;           // of a union: one for each value, in the enum's order
 
@@ -149,6 +149,7 @@ struct Schema {
 };
 
 // Parses the file and what it includes, and applies every rule of the language.
-Checked<std::unique_ptr<Schema>> load_schema(const std::string& root, Dialect dialect);
+Checked<std::unique_ptr<Schema>> load_schema(const std::string& root, Dialect dialect,
+                                             const FileReader& reader = DiskReader());
 
 }  // namespace pagurus::qapi_gen
