@@ -1,0 +1,85 @@
+// qapi-gen: checks a schema in QEMU's QAPI language, and makes C++, introspection and documents of it.
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdio>
+
+#include "emit_cpp.h"
+#include "emit_keyval.h"
+#include "options.h"
+#include "output_writer.h"
+#include "schema.h"
+
+namespace pagurus::qapi_gen {
+namespace {
+
+struct Emitter {
+  std::string_view name;
+  std::string_view what;
+  Checked<std::vector<OutputFile>> (*emit)(const Schema& schema);
+};
+
+constexpr std::array kEmitters = {
+    Emitter{"cpp", "types, visitors, commands and events in C++", emit_cpp},
+    Emitter{"keyval", "the command line's options in C++", emit_keyval},
+};
+
+std::string emitters_text() {
+  std::string text;
+  for (const Emitter& emitter : kEmitters) text += fmt::format("  {:<15}  {}\n", emitter.name, emitter.what);
+  return text;
+}
+
+Result<const Emitter*> find_emitter(const std::string& name) {
+  for (const Emitter& emitter : kEmitters) {
+    if (emitter.name == name) return &emitter;
+  }
+  return fail("--emit '{}' is not known; --help lists what is", name);
+}
+
+Error error_of(const Diagnostic& diagnostic) { return Error(diagnostic.text()); }
+
+Result<void> check(const Options& options) {
+  for (const std::string& file : options.files) {
+    const auto schema = load_schema(file, options.dialect);
+    if (!schema) return std::unexpected(error_of(schema.error()));
+  }
+  return {};
+}
+
+Result<void> emit(const Options& options) {
+  const Emitter* emitter = TRY(find_emitter(options.emitter));
+  const auto schema = load_schema(options.files.front(), options.dialect);
+  if (!schema) return std::unexpected(error_of(schema.error()));
+  const auto written = emitter->emit(**schema);
+  if (!written) return std::unexpected(error_of(written.error()));
+  TRY(write_files(options.directory, *written));
+  if (options.depfile.empty()) return {};
+  return write_files({}, {{options.depfile, depfile_text(options.directory, *written, (*schema)->parsed)}});
+}
+
+Result<void> run(const Options& options) {
+  switch (options.action) {
+    case Options::Action::kHelp: fmt::print("{}{}", help_text(), emitters_text()); return {};
+    case Options::Action::kVersion: fmt::print("qapi-gen {}\n", PAGURUS_VERSION); return {};
+    case Options::Action::kCheck: return check(options);
+    case Options::Action::kEmit: return emit(options);
+  }
+  return {};
+}
+
+}  // namespace
+}  // namespace pagurus::qapi_gen
+
+int main(int argc, char** argv) {
+  using namespace pagurus::qapi_gen;
+  const auto options = parse_options({argv + 1, argv + argc});
+  if (!options) {
+    std::fprintf(stderr, "qapi-gen: %s\n", options.error().message().c_str());
+    return 1;
+  }
+  const auto done = run(*options);
+  if (done) return 0;
+  std::fprintf(stderr, "%s\n", done.error().message().c_str());
+  return 1;
+}
