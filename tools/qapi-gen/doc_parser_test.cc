@@ -13,7 +13,7 @@ class DocParserTest : public testing::Test {
  protected:
   // The only comment of a text.
   const Doc& doc_of(const std::string& text) {
-    auto parsed = parse("lamp.json", Dialect::kQemu, MemoryReader({{"lamp.json", text}}));
+    auto parsed = parse("lamp.json", Dialect::kQemu, MemoryReader(MemoryReader::Files{{"lamp.json", text}}));
     EXPECT_TRUE(parsed.has_value()) << parsed.error().text();
     parsed_ = std::move(*parsed);
     EXPECT_EQ(parsed_.docs.size(), 1u);
@@ -88,10 +88,11 @@ TEST_F(DocParserTest, literal_text_keeps_its_form) {
 }
 
 TEST_F(DocParserTest, only_the_comment_before_a_definition_is_its_own) {
-  auto parsed = parse("lamp.json", Dialect::kQemu,
-                      MemoryReader({{"lamp.json",
-                                     "##\n# Lamps.\n##\n##\n# @A:\n##\n{ 'struct': 'A', 'data': {} }\n"
-                                     "{ 'struct': 'B', 'data': {} }\n"}}));
+  auto parsed =
+      parse("lamp.json", Dialect::kQemu,
+            MemoryReader(MemoryReader::Files{{"lamp.json",
+                                              "##\n# Lamps.\n##\n##\n# @A:\n##\n{ 'struct': 'A', 'data': {} }\n"
+                                              "{ 'struct': 'B', 'data': {} }\n"}}));
   ASSERT_TRUE(parsed.has_value()) << parsed.error().text();
   ASSERT_EQ(parsed->docs.size(), 2u);
   ASSERT_EQ(parsed->expressions.size(), 2u);

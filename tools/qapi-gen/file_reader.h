@@ -25,12 +25,13 @@ class DiskReader : public FileReader {
 
 class MemoryReader : public FileReader {
  public:
-  explicit MemoryReader(std::map<std::string, std::string> files) : files_(std::move(files)) {}
+  using Files = std::map<std::string, std::string>;  // texts by path
+  explicit MemoryReader(Files files) : files_(std::move(files)) {}
 
   Result<std::string> read(const std::string& path) const override;
 
  private:
-  std::map<std::string, std::string> files_;
+  Files files_;
 };
 
 }  // namespace pagurus::qapi_gen

@@ -44,8 +44,9 @@ TEST_F(OutputWriterTest, what_cannot_be_written_is_named) {
 }
 
 TEST_F(OutputWriterTest, depfile_names_all_files_and_escapes_them) {
-  const auto parsed = parse("my $dir/a#.json", Dialect::kQemu,
-                            MemoryReader({{"my $dir/a#.json", "{ 'include': 'b.json' }"}, {"my $dir/b.json", ""}}));
+  const auto parsed =
+      parse("my $dir/a#.json", Dialect::kQemu,
+            MemoryReader(MemoryReader::Files{{"my $dir/a#.json", "{ 'include': 'b.json' }"}, {"my $dir/b.json", ""}}));
   ASSERT_TRUE(parsed.has_value()) << parsed.error().text();
   EXPECT_EQ(depfile_text("out", {{"schema/a.h", ""}, {"schema/a.cc", ""}}, *parsed),
             "out/schema/a.h out/schema/a.cc: \\\n  my\\ $$dir/a\\#.json \\\n  my\\ $$dir/b.json\n");

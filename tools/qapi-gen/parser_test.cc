@@ -10,10 +10,10 @@
 namespace pagurus::qapi_gen {
 namespace {
 
-using Files = std::map<std::string, std::string>;
+using Files = MemoryReader::Files;
 
 Checked<Parsed> parse_text(const std::string& text, Dialect dialect = Dialect::kQemu) {
-  return parse("root.json", dialect, MemoryReader({{"root.json", text}}));
+  return parse("root.json", dialect, MemoryReader(MemoryReader::Files{{"root.json", text}}));
 }
 
 std::string refusal_of(Files files) {
@@ -49,11 +49,12 @@ TEST(Parser, values_keep_their_order_and_place) {
 }
 
 TEST(Parser, includes_are_read_once_and_in_order) {
-  const auto parsed = parse(
-      "a/root.json", Dialect::kQemu,
-      MemoryReader(Files{{"a/root.json", "{'x':'1'} {'include':'../b/one.json'} {'x':'4'} {'include':'two.json'}"},
-                         {"a/../b/one.json", "{'x':'2'} {'include':'../a/two.json'}"},
-                         {"a/../b/../a/two.json", "{'x':'3'}"}}));
+  const auto parsed =
+      parse("a/root.json", Dialect::kQemu,
+            MemoryReader(MemoryReader::Files{
+                {"a/root.json", "{'x':'1'} {'include':'../b/one.json'} {'x':'4'} {'include':'two.json'}"},
+                {"a/../b/one.json", "{'x':'2'} {'include':'../a/two.json'}"},
+                {"a/../b/../a/two.json", "{'x':'3'}"}}));
   ASSERT_TRUE(parsed.has_value()) << parsed.error().text();
   std::string order;
   for (const Expression& expression : parsed->expressions) order += expression.value.find("x")->string();
@@ -71,7 +72,7 @@ TEST(Parser, what_is_wrong_names_all_files_on_the_way) {
 }
 
 TEST(Parser, a_missing_root_is_named) {
-  EXPECT_EQ(refusal_of({}), "root.json: cannot read the schema: No such file or directory");
+  EXPECT_EQ(refusal_of(Files()), "root.json: cannot read the schema: No such file or directory");
 }
 
 TEST(Parser, include_chains_have_an_end) {
