@@ -126,6 +126,10 @@ Checked<std::vector<Feature>> read_features(const Value* value, const Place& pla
   return features;
 }
 
+std::unexpected<Diagnostic> refuse_neither(std::string_view subject, const Place& place) {
+  return place.refuse(fmt::format("{} must be the name of a type or an object that lists members", subject));
+}
+
 Checked<std::vector<MemberDraft>> read_members(const Value& value, std::string_view subject, Spelling spelling,
                                                const Place& place) {
   if (!value.is_object()) return place.refuse(fmt::format("{} must be an object that lists members", subject));

@@ -22,6 +22,8 @@ Checked<> check_keys(const Value& object, std::string_view subject, const Keys& 
 Checked<std::string> read_type_name(const Value& value, std::string_view subject, const Place& place);
 Checked<TypeReference> read_type_reference(const Value& value, std::string_view subject, const Place& place);
 Checked<std::vector<Feature>> read_features(const Value* value, const Place& place);
+// Of the types whose place an object with members may take.
+std::unexpected<Diagnostic> refuse_neither(std::string_view subject, const Place& place);
 // An object's members, each 'NAME': TYPE or 'NAME': { 'type': TYPE, ... }.
 Checked<std::vector<MemberDraft>> read_members(const Value& value, std::string_view subject, Spelling spelling,
                                                const Place& place);

@@ -51,9 +51,9 @@ class DefinitionReader {
     }
     if (!name->is_string()) return refuse(fmt::format("'{}' requires a string as its name", to_string(out_.meta)));
     out_.name = name->string();
-    out_.place.context = fmt::format("{} '{}'", to_string(out_.meta), out_.name);
+    if (!out_.name.empty()) out_.place.context = fmt::format("{} '{}'", to_string(out_.meta), out_.name);
     const NameProblem problem = definition_name_problem();
-    if (problem) return refuse(fmt::format("name of {} {}", to_string(out_.meta), *problem));
+    if (problem) return refuse(fmt::format("{} '{}' {}", to_string(out_.meta), out_.name, *problem));
     return {};
   }
 
@@ -152,6 +152,8 @@ class DefinitionReader {
     const Value& base = *value_.find("base");
     if (base.is_string()) {
       out_.base = base.string();
+    } else if (!base.is_object()) {
+      return refuse_neither("'base'", out_.place);
     } else {
       out_.base_members = TRY(read_members(base, "'base'", member_spelling(), out_.place));
     }
@@ -194,6 +196,8 @@ class DefinitionReader {
     if (data == nullptr) return {};
     if (data->is_string()) {
       out_.arguments = data->string();
+    } else if (!data->is_object()) {
+      return refuse_neither("'data'", out_.place);
     } else {
       out_.members = TRY(read_members(*data, "'data'", Spelling::kStrict, out_.place));
     }
@@ -204,7 +208,7 @@ class DefinitionReader {
     const Value* found = value_.find(key);
     if (found == nullptr) return !only;
     if (found->is_bool() && found->boolean() == only) return only;
-    return refuse(fmt::format("flag '{}' may only be {}, which is not what it is without the flag", key, only));
+    return refuse(fmt::format("flag '{}' can only be {}; leave it out for {}", key, only, !only));
   }
 
   Checked<> read_flags() {

@@ -39,7 +39,7 @@ Checked<Draft*> Linker::find_type(const std::string& name, const Draft& user, st
   Draft* found = find(name);
   if (found != nullptr && found->entity->is_type()) return found;
   std::string message = fmt::format("{} uses unknown type '{}'", what, name);
-  if (found != nullptr) message += fmt::format(": that is a {}", describe(*found));
+  if (found != nullptr) message += fmt::format(": that is {}", describe(*found));
   if (name.ends_with("List") && find(name.substr(0, name.size() - 4)) != nullptr) {
     message += fmt::format(": an array is written ['{}']", name.substr(0, name.size() - 4));
   }
@@ -72,8 +72,10 @@ Checked<> Linker::check_enum(const Draft& draft) const {
   for (const EnumMember& value : static_cast<const EnumType&>(*draft.entity).members) {
     const auto [other, added] = seen.emplace(identifier(value.name), &value);
     if (added) continue;
-    return draft.place().refuse(fmt::format("value '{}' collides with value '{}': C would not tell them apart",
-                                            value.name, other->second->name));
+    const std::string& first = other->second->name;
+    if (first == value.name) return draft.place().refuse(fmt::format("value '{}' is there twice", value.name));
+    return draft.place().refuse(
+        fmt::format("value '{}' collides with value '{}': C would not tell them apart", value.name, first));
   }
   return {};
 }

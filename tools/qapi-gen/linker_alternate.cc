@@ -28,6 +28,11 @@ std::string_view json_kind(const Entity& type) {
 
 bool looks_like_number(std::string_view text) { return text.find_first_of("-+0123456789.") == 0; }
 
+std::string with_article(std::string_view kind) {
+  if (kind == "null") return "null";
+  return fmt::format("{} {}", kind == "array" || kind == "object" ? "an" : "a", kind);
+}
+
 // A string stands for other kinds where all values are text, as on the command line: "on" may be a
 // boolean, "1" a number.
 std::vector<std::string_view> conflicting_kinds(const Entity& type) {
@@ -65,8 +70,8 @@ Checked<> Linker::check_alternate(Draft& draft) const {
     for (const std::string_view kind : conflicting_kinds(*type.entity)) {
       const auto [first, is_first] = kinds.emplace(kind, written.name);
       if (is_first) continue;
-      return draft.place().refuse(fmt::format("{} can't be distinguished from branch '{}': both may be given as a {}",
-                                              branch, first->second, kind));
+      return draft.place().refuse(fmt::format("{} can't be distinguished from branch '{}': both may be given as {}",
+                                              branch, first->second, with_article(kind)));
     }
     alternate.branches.push_back({.name = written.name,
                                   .type = static_cast<const Type*>(type.entity.get()),

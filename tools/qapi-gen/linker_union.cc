@@ -14,7 +14,8 @@ Checked<> Linker::check_discriminator(Draft& draft, const Seen& seen) const {
   const std::string& name = draft.definition->discriminator;
   const auto found = seen.find(identifier(name));
   if (found == seen.end() || found->second->name != name) {
-    return draft.place().refuse(fmt::format("discriminator '{}' is not a member of 'base'", name));
+    const std::string hint = found == seen.end() ? "" : fmt::format("; '{}' is", found->second->name);
+    return draft.place().refuse(fmt::format("discriminator '{}' is not a member of 'base'{}", name, hint));
   }
   const Member& member = *found->second;
   const std::string subject = object.base->implicit ? fmt::format("discriminator '{}'", name)
