@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "emit_cpp.h"
+#include "emit_introspect.h"
 #include "emit_keyval.h"
 #include "options.h"
 #include "output_writer.h"
@@ -21,6 +22,7 @@ struct Emitter {
 
 constexpr std::array kEmitters = {
     Emitter{"cpp", "types, visitors, commands and events in C++", emit_cpp},
+    Emitter{"introspect", "what query-qmp-schema answers, in C++", emit_introspect},
     Emitter{"keyval", "the command line's options in C++", emit_keyval},
 };
 
