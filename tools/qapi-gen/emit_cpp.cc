@@ -86,7 +86,8 @@ OutputFile all_types(const CppModel& model) {
 Checked<std::vector<OutputFile>> emit_cpp(const Schema& schema) {
   auto model = make_cpp_model(schema);
   if (!model) return std::unexpected(model.error());
-  std::vector<OutputFile> files;
+  // First, because the build's depfile has to begin with an output whose name does not depend on the schema.
+  std::vector<OutputFile> files{all_types(*model)};
   for (const CppModule& module : model->modules) {
     files.push_back(types_header(*model, module));
     files.push_back(types_source(module));
@@ -95,7 +96,6 @@ Checked<std::vector<OutputFile>> emit_cpp(const Schema& schema) {
     files.push_back(events_header(module));
     files.push_back(events_source(module));
   }
-  files.push_back(all_types(*model));
   return files;
 }
 
