@@ -102,7 +102,7 @@ std::vector<Bytes> seeds() {
               .backend_transfer = true,
               .facts = {{"machine type", "pagurus-1.1"}},
               .sections = {{"vm", "vm/1{}"}},
-              .backends = {{"netdev n0", "tap", "tap/1{}", true}},
+              .backends = {{"netdev n0", "virtio-net-tap", "tap", "tap/1{}", true}},
               .extras = {"qmp-listener /run/a.qmp"}};
   State state{.run = true, .stop_asked_ns = 1, .sections = {}};
   state.sections.push_back({.name = "vm", .version = 1, .bytes = {1, 2, 3}, .fds = {}});

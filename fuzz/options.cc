@@ -1,40 +1,38 @@
 // A command line that is anything: every line of the input is a word of it.  Options by themselves, too,
 // because the command line reaches each kind of device only behind the right words.
-#include "qapi/options.h"
-
 #include "app/command_line.h"
 #include "chardev/chardev.h"
 #include "device/virtio_net/config.h"
 #include "fuzz/target.h"
 #include "net/tap.h"
+#include "qapi/keyval.h"
 
 namespace pagurus::fuzz {
 namespace {
 
-void read_options(std::string_view text) {
-  auto options = qapi::Options::parse(text, "driver", "fuzz");
-  (void)qapi::parse_size(text, 1);
-  if (!options) return;
-  (void)options->take_string("driver");
-  auto nic = *options;
-  if (auto config = device::VirtioNetConfig::parse(nic, {.id = "nic0", .index = 0, .backend_transfer = true})) {
+void read_options(const std::string& text) {
+  auto device = qapi::from_keyval<schema::DeviceOptions>(text);
+  const auto* nic = device ? device->as_virtio_net_pci() : nullptr;
+  if (nic != nullptr) {
+    auto config = device::VirtioNetConfig::from(*nic, {.id = "nic0", .index = 0, .backend_transfer = true});
+    if (!config) return;
     CHECK(device::parse_mac(device::to_string(config->mac)) == config->mac, "a MAC is what it says");
     CHECK(config->rx_queue_size <= device::kMaxNetQueueSize && config->tx_queue_size <= device::kMaxNetQueueSize,
           "a queue is no larger than a device can serve");
   }
-  auto tap = *options;
-  if (auto config = net::TapConfig::parse(tap)) CHECK(!config->id.empty(), "a back end has a name");
+  auto netdev = qapi::from_keyval<schema::Netdev>(text);
+  if (netdev) (void)net::TapConfig::from(netdev->id, *netdev->as_tap());
 }
 
-void read_console(std::string_view text) {
+void read_console(const std::string& text) {
   auto loop = event::Loop::create();
   CHECK(loop.has_value(), "an event loop");
   NamedFds named;
   // Nothing is opened before the machine is.
-  if (auto options = qapi::Options::parse(text, chardev::kImpliedKey, "-chardev")) {
-    (void)chardev::create_chardev(std::move(*options), named, **loop);
+  if (auto options = qapi::from_keyval<schema::ChardevOptions>(text)) {
+    (void)chardev::create_chardev(*options, named, **loop);
   }
-  (void)chardev::expand_serial(text, "serial0");
+  (void)chardev::expand_address(text, "serial0");
 }
 
 void read_command_line(std::string_view text) {
@@ -73,7 +71,7 @@ std::vector<Bytes> seeds() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace pagurus::fuzz;
-  std::string_view text(reinterpret_cast<const char*>(data), size);
+  std::string text(reinterpret_cast<const char*>(data), size);
   read_options(text);
   read_console(text);
   read_command_line(text);

@@ -1,5 +1,5 @@
-// From argv to what to do.  The words are QEMU's; what is not supported is refused with a sentence,
-// and nothing is silently ignored.
+// From argv to what to do.  The options are the members of the schema's CommandLineOptions, with QEMU's
+// words; what is not supported is refused with a sentence, and nothing is silently ignored.
 #pragma once
 
 #include <optional>
@@ -38,7 +38,5 @@ Result<Invocation> parse_command_line(const std::vector<std::string>& arguments)
 
 // The text of --help.
 std::string help_text();
-// Every option's name, without the dash.
-std::vector<std::string_view> option_names();
 
 }  // namespace pagurus::app

@@ -3,83 +3,64 @@
 #include "chardev/null_backend.h"
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
+#include "qapi/keyval.h"
 
 namespace pagurus::chardev {
 namespace {
 
-using qapi::Options;
-
-Result<std::string> require(Options& options, std::string_view key) {
-  auto value = TRY(options.take_string(key));
-  if (!value || value->empty()) return fail("{}: option '{}' is required", options.context(), key);
-  return std::move(*value);
+StreamConfig stdio_config(const std::string& id, const schema::ChardevStdioOptions& options) {
+  bool signals = options.signal.value_or(true);
+  return {.id = id,
+          .kind = StreamConfig::Kind::kStdio,
+          .signals = signals ? TerminalSignals::kOn : TerminalSignals::kOff};
 }
 
-Result<StreamConfig> parse_stdio(Options& options, std::string id) {
-  bool signals = TRY(options.take_bool("signal")).value_or(true);
-  return StreamConfig{.id = std::move(id),
-                      .kind = StreamConfig::Kind::kStdio,
-                      .signals = signals ? TerminalSignals::kOn : TerminalSignals::kOff};
-}
-
-Result<StreamConfig> parse_file(Options& options, std::string id) {
-  bool append = TRY(options.take_bool("append")).value_or(false);
+StreamConfig file_config(const std::string& id, const schema::ChardevFileOptions& options) {
   using Existing = StreamConfig::Existing;
-  auto path = TRY(require(options, "path"));
-  return StreamConfig{.id = std::move(id),
-                      .kind = StreamConfig::Kind::kFile,
-                      .path = std::move(path),
-                      .existing = append ? Existing::kAppend : Existing::kTruncate};
+  return {.id = id,
+          .kind = StreamConfig::Kind::kFile,
+          .path = options.path,
+          .existing = options.append.value_or(false) ? Existing::kAppend : Existing::kTruncate};
 }
 
-Result<StreamConfig> parse_fd(Options& options, std::string id) {
-  auto fd = TRY(require(options, "fd"));
-  return StreamConfig{.id = std::move(id), .kind = StreamConfig::Kind::kFd, .fd = std::move(fd)};
-}
-
-Result<SocketConfig> parse_socket(Options& options, std::string id) {
+Result<SocketConfig> socket_config(const std::string& id, const schema::ChardevSocketOptions& options) {
   using Role = SocketConfig::Role;
-  SocketConfig config{.id = std::move(id)};
-  bool server = TRY(options.take_bool("server")).value_or(false);
-  bool wait = TRY(options.take_bool("wait")).value_or(server);
-  config.path = TRY(options.take_string("path")).value_or("");
-  config.fd = TRY(options.take_string("fd")).value_or("");
-  config.role = server ? Role::kListening : Role::kConnected;
-  if (config.path.empty() == config.fd.empty()) {
-    return fail("{}: exactly one of 'path' and 'fd' is required", options.context());
+  bool server = options.server.value_or(false);
+  std::string doing = fmt::format("character device '{}'", id);
+  if (options.path.has_value() == options.fd.has_value()) {
+    return fail("{}: exactly one of 'path' and 'fd' is required", doing);
   }
-  if (!config.path.empty() && !server) {
-    return fail("{}: connecting to a socket is not supported; use server=on,wait=off", options.context());
+  if (options.path && !server) {
+    return fail("{}: connecting to a socket is not supported; use server=on,wait=off", doing);
   }
-  if (wait) return fail("{}: waiting for a client is not supported; use wait=off", options.context());
-  return config;
+  if (options.wait.value_or(server)) return fail("{}: waiting for a client is not supported; use wait=off", doing);
+  return SocketConfig{.id = id,
+                      .role = server ? Role::kListening : Role::kConnected,
+                      .path = options.path.value_or(""),
+                      .fd = options.fd.value_or("")};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> create_chardev(Options options, NamedFds& named_fds, event::Loop& loop) {
-  auto kind = TRY(require(options, kImpliedKey));
-  auto id = TRY(require(options, "id"));
-  std::unique_ptr<Backend> backend;
-  if (kind == "null") {
-    backend = std::make_unique<NullBackend>(std::move(id));
-  } else if (kind == "socket") {
-    backend = std::make_unique<SocketBackend>(TRY(parse_socket(options, std::move(id))), named_fds, loop);
-  } else if (kind == "stdio") {
-    backend = std::make_unique<StreamBackend>(TRY(parse_stdio(options, std::move(id))), named_fds, loop);
-  } else if (kind == "file") {
-    backend = std::make_unique<StreamBackend>(TRY(parse_file(options, std::move(id))), named_fds, loop);
-  } else if (kind == "fd") {
-    backend = std::make_unique<StreamBackend>(TRY(parse_fd(options, std::move(id))), named_fds, loop);
-  } else {
-    return std::unexpected(Error(fmt::format("{}: there is no character back end '{}'", options.context(), kind))
-                               .remedy("-chardev help lists them"));
+Result<std::unique_ptr<Backend>> create_chardev(const schema::ChardevOptions& options, NamedFds& named_fds,
+                                                event::Loop& loop) {
+  using Kind = schema::ChardevBackendKind;
+  const std::string& id = options.id;
+  switch (options.backend()) {
+    case Kind::kNull: return std::make_unique<NullBackend>(id);
+    case Kind::kStdio: return std::make_unique<StreamBackend>(stdio_config(id, *options.as_stdio()), named_fds, loop);
+    case Kind::kFile: return std::make_unique<StreamBackend>(file_config(id, *options.as_file()), named_fds, loop);
+    case Kind::kFd: {
+      StreamConfig config{.id = id, .kind = StreamConfig::Kind::kFd, .fd = options.as_fd()->fd};
+      return std::make_unique<StreamBackend>(std::move(config), named_fds, loop);
+    }
+    case Kind::kSocket:
+      return std::make_unique<SocketBackend>(TRY(socket_config(id, *options.as_socket())), named_fds, loop);
   }
-  TRY(options.finish());
-  return backend;
+  return fail("character device '{}' is of no known kind", id);
 }
 
-Result<Options> expand_serial(std::string_view text, const std::string& id) {
+Result<schema::ChardevOptions> expand_address(std::string_view text, const std::string& id) {
   std::string expanded;
   if (text == "stdio" || text == "null") {
     expanded = fmt::format("{},id={}", text, id);
@@ -91,20 +72,10 @@ Result<Options> expand_serial(std::string_view text, const std::string& id) {
   } else if (text.starts_with("unix:")) {
     expanded = fmt::format("socket,id={},path={}", id, text.substr(5));
   } else {
-    return std::unexpected(Error(fmt::format("-serial: '{}' is not supported", text))
-                               .remedy("use stdio, null, none, file:PATH, unix:PATH,server=on,wait=off or chardev:ID"));
+    return std::unexpected(Error(fmt::format("'{}' is not supported", text))
+                               .remedy("use stdio, null, file:PATH or unix:PATH,server=on,wait=off"));
   }
-  return Options::parse(expanded, kImpliedKey, "-serial");
-}
-
-std::string chardev_help() {
-  return "Available character back ends:\n"
-         "  stdio,id=ID[,signal=on|off]\n"
-         "  null,id=ID\n"
-         "  file,id=ID,path=PATH[,append=on|off]\n"
-         "  fd,id=ID,fd=N|NAME\n"
-         "  socket,id=ID,path=PATH,server=on,wait=off\n"
-         "  socket,id=ID,fd=N|NAME[,server=on,wait=off]\n";
+  return qapi::from_keyval<schema::ChardevOptions>(expanded);
 }
 
 }  // namespace pagurus::chardev

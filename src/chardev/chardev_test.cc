@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "chardev/unix_listener.h"
+#include "qapi/keyval.h"
 
 namespace pagurus::chardev {
 namespace {
@@ -46,16 +47,16 @@ struct ChardevTest : testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory); }
 
   std::unique_ptr<Backend> make(const std::string& text) {
-    auto options = qapi::Options::parse(text, kImpliedKey, "-chardev");
+    auto options = qapi::from_keyval<schema::ChardevOptions>(text);
     EXPECT_TRUE(options);
-    auto backend = create_chardev(std::move(*options), named_fds, *loop);
+    auto backend = create_chardev(*options, named_fds, *loop);
     EXPECT_TRUE(backend) << backend.error().message();
     return std::move(*backend);
   }
   std::string error_of(const std::string& text) {
-    auto options = qapi::Options::parse(text, kImpliedKey, "-chardev");
+    auto options = qapi::from_keyval<schema::ChardevOptions>(text);
     if (!options) return options.error().message();
-    auto backend = create_chardev(std::move(*options), named_fds, *loop);
+    auto backend = create_chardev(*options, named_fds, *loop);
     return backend ? "" : backend.error().message();
   }
   // Opens it, gives it to `guest` and puts it to use.
@@ -113,10 +114,10 @@ UniqueFd connect_to(const std::string& path) {
 }
 
 TEST_F(ChardevTest, options_are_refused_in_words) {
-  EXPECT_NE(error_of("spice,id=c").find("no character back end 'spice'"), std::string::npos);
+  EXPECT_NE(error_of("spice,id=c").find("does not accept value 'spice'"), std::string::npos);
   EXPECT_NE(error_of("stdio").find("'id'"), std::string::npos);
   EXPECT_NE(error_of("file,id=c").find("'path'"), std::string::npos);
-  EXPECT_NE(error_of("null,id=c,mux=on").find("unknown option 'mux'"), std::string::npos);
+  EXPECT_NE(error_of("null,id=c,mux=on").find("'mux' is unexpected"), std::string::npos);
   EXPECT_NE(error_of("socket,id=c,path=/x").find("server=on"), std::string::npos);
   EXPECT_NE(error_of("socket,id=c,path=/x,server=on").find("wait=off"), std::string::npos);
   EXPECT_NE(error_of("socket,id=c,path=/x,fd=3,server=on,wait=off").find("exactly one"), std::string::npos);
@@ -132,13 +133,13 @@ TEST_F(ChardevTest, a_refused_option_leaves_nothing_behind) {
 
 TEST_F(ChardevTest, serial_words_expand_to_chardevs) {
   for (const char* text : {"stdio", "null", "file:/tmp/a,b", "unix:/tmp/s,server=on,wait=off"}) {
-    auto options = expand_serial(text, "serial0");
+    auto options = expand_address(text, "serial0");
     ASSERT_TRUE(options) << text;
-    auto backend = create_chardev(std::move(*options), named_fds, *loop);
+    auto backend = create_chardev(*options, named_fds, *loop);
     ASSERT_TRUE(backend) << backend.error().message();
     EXPECT_TRUE((*backend)->pending());
   }
-  EXPECT_FALSE(expand_serial("pty", "serial0"));
+  EXPECT_FALSE(expand_address("pty", "serial0"));
 }
 
 TEST_F(ChardevTest, a_file_receives_what_is_written_before_and_after_a_move) {

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <optional>
 
-#include "qapi/options.h"
+#include "qapi/keyval.h"
+#include "schema/char.h"
+#include "schema/control.h"
+#include "schema/options.h"
 
 namespace pagurus::ctl {
 namespace {
@@ -13,13 +16,19 @@ struct Word {
   std::optional<std::string> value;
 };
 
+bool takes_value(std::string_view name) {
+  auto options = schema::option_table();
+  auto found = std::ranges::find(options, name, &schema::OptionInfo::name);
+  return found == options.end() || found->value != schema::OptionInfo::Value::kFlag;
+}
+
 Result<std::vector<Word>> parse_words(const std::vector<std::string>& running) {
   std::vector<Word> words;
   for (size_t i = 1; i < running.size(); ++i) {
     const std::string& text = running[i];
     if (!text.starts_with("-")) return fail("the running command line has '{}' where an option is expected", text);
     Word word{text.substr(text.starts_with("--") ? 2 : 1), std::nullopt};
-    if (std::ranges::find(options_without_value(), word.name) == options_without_value().end()) {
+    if (takes_value(word.name)) {
       if (i + 1 == running.size()) return fail("the running command line ends after '{}'", text);
       word.value = running[++i];
     }
@@ -28,29 +37,33 @@ Result<std::vector<Word>> parse_words(const std::vector<std::string>& running) {
   return words;
 }
 
-// The value of `key` in "a,key=value,b"; empty if it is not there.
-std::string value_of(const std::string& text, std::string_view implied, std::string_view key) {
-  auto options = qapi::Options::parse(text, implied, "");
-  if (!options) return "";
-  auto value = options->take_string(key);
-  return value && *value ? **value : "";
+// The running process took these values, so one that cannot be read is of an option this version does not know.
+std::optional<schema::ChardevOptions> chardev_of(const Word& word) {
+  if (word.name != "chardev") return std::nullopt;
+  auto options = qapi::from_keyval<schema::ChardevOptions>(*word.value);
+  return options ? std::optional(*std::move(options)) : std::nullopt;
+}
+
+std::string monitored_by(const Word& word) {
+  if (word.name != "mon") return "";
+  auto options = qapi::from_keyval<schema::MonitorOptions>(*word.value);
+  return options ? options->chardev : "";
 }
 
 // A character device whose other end stays with the old process: a terminal, a connected socket.
-bool bound_to_process(const Word& chardev) {
-  std::string backend = value_of(*chardev.value, "backend", "backend");
-  return backend == "stdio" || !value_of(*chardev.value, "backend", "fd").empty();
+bool bound_to_process(const schema::ChardevOptions& chardev) {
+  if (chardev.backend() == schema::ChardevBackendKind::kStdio) return true;
+  return chardev.as_fd() != nullptr || (chardev.as_socket() != nullptr && chardev.as_socket()->fd);
 }
 
 // The ids of the monitors' character devices that must go with their monitor.
 std::vector<std::string> departing_monitors(const std::vector<Word>& words) {
   std::vector<std::string> ids;
   for (const Word& mon : words) {
-    if (mon.name != "mon") continue;
-    std::string id = value_of(*mon.value, "chardev", "chardev");
-    for (const Word& chardev : words) {
-      if (chardev.name != "chardev" || value_of(*chardev.value, "backend", "id") != id) continue;
-      if (bound_to_process(chardev)) ids.push_back(id);
+    std::string id = monitored_by(mon);
+    for (const Word& word : words) {
+      auto chardev = chardev_of(word);
+      if (chardev && chardev->id == id && bound_to_process(*chardev)) ids.push_back(id);
     }
   }
   return ids;
@@ -61,18 +74,11 @@ bool stays(const Word& word, const std::vector<std::string>& departing) {
   if (word.name == "incoming" || word.name == "S" || word.name == "daemonize") return false;
   if (word.name == "qmp") return *word.value != "stdio";
   if (word.name == "D") return !word.value->starts_with("fd:");
-  if (word.name == "mon") return !departs(value_of(*word.value, "chardev", "chardev"));
-  if (word.name == "chardev") return !departs(value_of(*word.value, "backend", "id"));
-  return true;
+  if (auto chardev = chardev_of(word)) return !departs(chardev->id);
+  return !departs(monitored_by(word));
 }
 
 }  // namespace
-
-const std::vector<std::string_view>& options_without_value() {
-  static const std::vector<std::string_view> names = {
-      "S", "no-reboot", "daemonize", "nographic", "nodefaults", "dump-vmstate", "version", "help", "h"};
-  return names;
-}
 
 Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running,
                                                     const std::string& binary) {

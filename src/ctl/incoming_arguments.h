@@ -26,7 +26,4 @@ inline constexpr const char* kControlId = "pagurusctl";
 // Fails for an empty command line, and for one that is not a command line of pagurus.
 Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running, const std::string& binary);
 
-// Options that take no value; all others take one.
-const std::vector<std::string_view>& options_without_value();
-
 }  // namespace pagurus::ctl

@@ -27,17 +27,17 @@ Result<std::vector<std::unique_ptr<net::Backend>>> create_netdevs(const Config& 
   return netdevs;
 }
 
-Result<NicPlan> plan_nic(qapi::Options options, unsigned index, const MachineType& type,
+Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, const MachineType& type,
                          std::vector<std::unique_ptr<net::Backend>>& netdevs) {
   NicPlan nic;
-  nic.config =
-      TRY(device::VirtioNetConfig::parse(options, {.id = fmt::format("nic{}", index),
-                                                   .index = index,
-                                                   .backend_transfer = transfer_default(type, "virtio-net-pci")}));
+  nic.config = TRY(device::VirtioNetConfig::from(*options.as_virtio_net_pci(),
+                                                 {.id = options.id.value_or(fmt::format("nic{}", index)),
+                                                  .index = index,
+                                                  .backend_transfer = transfer_default(type, "virtio-net-pci")}));
   auto found =
       std::ranges::find_if(netdevs, [&](const auto& netdev) { return netdev && netdev->id() == nic.config.netdev; });
   if (found == netdevs.end()) {
-    return fail("-device virtio-net-pci: no netdev '{}', or another device uses it", nic.config.netdev);
+    return fail("device '{}': there is no netdev '{}', or another device uses it", nic.config.id, nic.config.netdev);
   }
   nic.backend = std::move(*found);
   if (nic.backend->announced() && !nic.config.backend_transfer) {
@@ -49,38 +49,32 @@ Result<NicPlan> plan_nic(qapi::Options options, unsigned index, const MachineTyp
   return nic;
 }
 
-// The chardev with this id, as its own Options.
-Result<qapi::Options> find_chardev(const Config& config, const std::string& id) {
-  for (const auto& options : config.chardevs) {
-    auto copy = options;
-    if (TRY(copy.take_string("id")) == id) return options;
-  }
-  return fail("no chardev '{}': define it with -chardev ...,id={}", id, id);
+Result<schema::ChardevOptions> find_chardev(const Config& config, const std::string& id) {
+  auto found = std::ranges::find(config.chardevs, id, &schema::ChardevOptions::id);
+  if (found == config.chardevs.end()) return fail("no chardev '{}': define it with -chardev ...,id={}", id, id);
+  return *found;
 }
 
-struct SerialOptions {
+struct SerialChoice {
   std::string id = "serial0";
-  std::string chardev;
+  std::string chardev;  // empty: nobody listens
   bool backend_transfer;
 };
 
-Result<SerialOptions> parse_isa_serial(qapi::Options options, const MachineType& type) {
-  SerialOptions serial{.backend_transfer = transfer_default(type, "isa-serial")};
-  serial.id = TRY(options.take_string("id")).value_or(serial.id);
-  serial.chardev = TRY(options.take_string("chardev")).value_or("");
-  serial.backend_transfer = TRY(options.take_bool("backend-transfer")).value_or(serial.backend_transfer);
-  TRY(options.finish());
-  if (serial.chardev.empty()) return fail("-device isa-serial: parameter 'chardev' is missing");
-  return serial;
+SerialChoice choose_serial(const schema::DeviceOptions& options, const MachineType& type) {
+  const schema::IsaSerialOptions& serial = *options.as_isa_serial();
+  return {.id = options.id.value_or("serial0"),
+          .chardev = serial.chardev,
+          .backend_transfer = serial.backend_transfer.value_or(transfer_default(type, "isa-serial"))};
 }
 
-Result<SerialPlan> create_serial(const Config& config, const SerialOptions& options, NamedFds& named_fds,
+Result<SerialPlan> create_serial(const Config& config, const SerialChoice& choice, NamedFds& named_fds,
                                  event::Loop& loop) {
   // A port nobody listens to is still there: the guest's tables announce it.
-  auto chardev = options.chardev.empty() ? TRY(qapi::Options::parse("null,id=serial0", chardev::kImpliedKey, "-serial"))
-                                         : TRY(find_chardev(config, options.chardev));
-  auto backend = TRY(chardev::create_chardev(std::move(chardev), named_fds, loop));
-  return SerialPlan{.id = options.id, .backend = std::move(backend), .backend_transfer = options.backend_transfer};
+  auto chardev = choice.chardev.empty() ? TRY(chardev::expand_address("null", choice.id))
+                                        : TRY(find_chardev(config, choice.chardev));
+  auto backend = TRY(chardev::create_chardev(chardev, named_fds, loop));
+  return SerialPlan{.id = choice.id, .backend = std::move(backend), .backend_transfer = choice.backend_transfer};
 }
 
 }  // namespace
@@ -88,22 +82,22 @@ Result<SerialPlan> create_serial(const Config& config, const SerialOptions& opti
 Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop) {
   DevicePlan plan;
   auto netdevs = TRY(create_netdevs(config, named_fds));
-  std::optional<SerialOptions> serial;
+  std::optional<SerialChoice> serial;
   std::set<std::string> ids;
-  for (qapi::Options options : config.devices) {
-    auto driver = TRY(options.take_string("driver")).value_or("");
-    if (driver == "virtio-net-pci") {
-      plan.nics.push_back(TRY(plan_nic(std::move(options), static_cast<unsigned>(plan.nics.size()), type, netdevs)));
-      if (!ids.insert(plan.nics.back().config.id).second)
-        return fail("Duplicate device ID '{}'", plan.nics.back().config.id);
-    } else if (driver == "isa-serial") {
-      if (serial) return fail("this machine has one serial port: a second -device isa-serial has no place");
-      serial = TRY(parse_isa_serial(std::move(options), type));
-      if (!ids.insert(serial->id).second) return fail("Duplicate device ID '{}'", serial->id);
-    } else {
-      return std::unexpected(
-          Error(fmt::format("'{}' is not a valid device model name", driver)).remedy("-device help lists them"));
+  for (const schema::DeviceOptions& options : config.devices) {
+    std::string id;
+    switch (options.driver()) {
+      case schema::DeviceDriver::kVirtioNetPci:
+        plan.nics.push_back(TRY(plan_nic(options, static_cast<unsigned>(plan.nics.size()), type, netdevs)));
+        id = plan.nics.back().config.id;
+        break;
+      case schema::DeviceDriver::kIsaSerial:
+        if (serial) return fail("this machine has one serial port: a second -device isa-serial has no place");
+        serial = choose_serial(options, type);
+        id = serial->id;
+        break;
     }
+    if (!ids.insert(id).second) return fail("Duplicate device ID '{}'", id);
   }
   for (const auto& netdev : netdevs) {
     if (netdev)
@@ -111,8 +105,8 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, N
   }
   if (config.serials.size() + (serial ? 1 : 0) > 1) return fail("this machine has one serial port, more are asked for");
   if (!serial) {
-    serial = SerialOptions{.chardev = config.serials.empty() ? "" : config.serials.front(),
-                           .backend_transfer = transfer_default(type, "isa-serial")};
+    serial = SerialChoice{.chardev = config.serials.empty() ? "" : config.serials.front(),
+                          .backend_transfer = transfer_default(type, "isa-serial")};
   }
   plan.serial = TRY(create_serial(config, *serial, named_fds, loop));
   return plan;

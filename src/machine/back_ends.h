@@ -32,7 +32,7 @@ struct DevicePlan {
   SerialPlan serial;
 };
 
-// Consumes the configuration's netdevs, devices, chardevs and serials.  Every back end is pending.
+// Of the configuration's netdevs, devices, chardevs and serials.  Every back end is pending.
 Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop);
 
 }  // namespace pagurus::machine

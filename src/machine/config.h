@@ -8,7 +8,9 @@
 
 #include "base/result.h"
 #include "memory/guest_memory.h"
-#include "qapi/options.h"
+#include "schema/char.h"
+#include "schema/machine.h"
+#include "schema/net.h"
 
 namespace pagurus::machine {
 
@@ -25,11 +27,10 @@ struct Config {
   std::string initrd;
   std::string append;
 
-  // Parsed into key=value but not yet consumed: machine types and back ends know their own keys.
-  std::vector<qapi::Options> netdevs;   // -netdev, implied key "type"
-  std::vector<qapi::Options> devices;   // -device, implied key "driver"
-  std::vector<qapi::Options> chardevs;  // -chardev, implied key "backend"
-  std::vector<std::string> serials;     // -serial: the id of a chardev in `chardevs`, at most one
+  std::vector<schema::Netdev> netdevs;
+  std::vector<schema::DeviceOptions> devices;
+  std::vector<schema::ChardevOptions> chardevs;
+  std::vector<std::string> serials;  // -serial: the id of a chardev in `chardevs`, at most one
 
   bool incoming = false;  // -incoming: built, but waiting for the state of a running guest
   enum class OnReset { kReset, kShutdown } on_reset = OnReset::kReset;  // kShutdown: -no-reboot

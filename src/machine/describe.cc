@@ -1,4 +1,4 @@
-// What can be told without building a machine: machine types, devices, state declarations.
+// What can be told without building a machine: machine types, state declarations.
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
 #include "device/power/power_control.h"
@@ -15,60 +15,10 @@
 #include "vmstate/json.h"
 
 namespace pagurus::machine {
-namespace {
-
-struct Property {
-  std::string_view name;
-  std::string_view type;
-  std::string_view meaning;
-};
-
-constexpr Property kNetProperties[] = {
-    {"netdev", "string", "id of the network back end; required"},
-    {"id", "string", "name of the device; default nic0, nic1, ..."},
-    {"addr", "slot", "PCI slot, hexadecimal, 1 to 1f; default: the lowest free one"},
-    {"mac", "MAC address", "default 52:54:00:12:34:56 and upward"},
-    {"host_mtu", "uint16", "MTU told to the guest; 0: none (default)"},
-    {"mrg_rxbuf", "on|off", "mergeable receive buffers; default on"},
-    {"event_idx", "on|off", "EVENT_IDX; default on"},
-    {"indirect_desc", "on|off", "indirect descriptors; default on"},
-    {"csum", "on|off", "the guest may leave checksums to the host; default on"},
-    {"guest_csum", "on|off", "the guest takes packets without checksum; default on"},
-    {"host_tso4, host_tso6, host_ecn", "on|off", "the guest may send large segments; default on"},
-    {"guest_tso4, guest_tso6, guest_ecn", "on|off", "the guest takes large segments; default on"},
-    {"guest_announce", "on|off", "link announcement by the guest; default on"},
-    {"rx_queue_size", "uint16", "256 (default), 512 or 1024"},
-    {"tx_queue_size", "uint16", "256 (default), 512 or 1024"},
-    {"backend-transfer", "on|off", "hand the back end over; default on, off in pagurus-1.0"},
-};
-
-constexpr Property kSerialProperties[] = {
-    {"chardev", "string", "id of the character back end; required"},
-    {"id", "string", "name of the device; default serial0"},
-    {"backend-transfer", "on|off", "hand the back end over; default on, off in pagurus-1.0"},
-};
-
-std::string list_properties(std::string_view driver, std::span<const Property> properties) {
-  std::string text = fmt::format("{} options:\n", driver);
-  for (const Property& property : properties) {
-    text += fmt::format("  {}=<{}>\n        {}\n", property.name, property.type, property.meaning);
-  }
-  return text;
-}
-
-}  // namespace
-
 std::vector<MachineTypeInfo> machine_types() {
   std::vector<MachineTypeInfo> infos;
   for (const MachineType& type : all_machine_types()) infos.push_back({type.name, type.description});
   return infos;
-}
-
-std::string device_help(std::string_view driver) {
-  if (driver == "virtio-net-pci") return list_properties(driver, kNetProperties);
-  if (driver == "isa-serial") return list_properties(driver, kSerialProperties);
-  return "Network devices:\nname \"virtio-net-pci\", bus PCI, desc \"virtio 1.2 network device\"\n\n"
-         "Input/output devices:\nname \"isa-serial\", bus ISA, desc \"16550A serial port\"\n";
 }
 
 Result<std::string> dump_vmstate(const std::string& machine_type) {

@@ -106,8 +106,6 @@ struct MachineTypeInfo {
   std::string_view description;
 };
 std::vector<MachineTypeInfo> machine_types();
-// The drivers `-device help` lists, and `-device X,help` describes (name, type, default).
-std::string device_help(std::string_view driver);
 // Every vmstate declaration of a machine type, as one JSON text (`-dump-vmstate`).
 Result<std::string> dump_vmstate(const std::string& machine_type);
 

@@ -4,20 +4,12 @@
 
 namespace pagurus::net {
 
-Result<std::unique_ptr<Backend>> create_netdev(qapi::Options options, NamedFds& named_fds) {
-  auto type = TRY(options.take_string("type")).value_or("");
-  if (type != "tap") {
-    return fail("-netdev: back end type '{}' is not supported; this version has 'tap'", type);
+Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, NamedFds& named_fds) {
+  switch (options.type()) {
+    case schema::NetClientDriver::kTap:
+      return Tap::create(TRY(TapConfig::from(options.id, *options.as_tap())), named_fds);
   }
-  return Tap::create(TRY(TapConfig::parse(options)), named_fds);
-}
-
-std::string netdev_help() {
-  return "Network back ends:\n"
-         "tap,id=ID[,ifname=NAME][,fd=N|NAME][,script=PATH|no][,downscript=PATH|no]\n"
-         "    [,vnet_hdr=on|off][,sndbuf=SIZE]\n"
-         "        a TAP device of the host: an existing one (ifname=), a new one that script= configures,\n"
-         "        or an open one (fd=, a number or a name given by getfd)\n";
+  return fail("netdev '{}' is of no known type", options.id);
 }
 
 }  // namespace pagurus::net

@@ -95,34 +95,29 @@ struct TapState {
 
 const vmstate::Description& tap_state_description() { return TapState::description(); }
 
-Result<TapConfig> TapConfig::parse(qapi::Options& options) {
-  TapConfig config;
-  config.id = TRY(options.take_string("id")).value_or("");
-  if (config.id.empty()) return fail("-netdev tap: parameter 'id' is missing");
-  config.ifname = TRY(options.take_string("ifname")).value_or("");
-  config.fd = TRY(options.take_string("fd")).value_or("");
-  auto script = TRY(options.take_string("script"));
-  auto downscript = TRY(options.take_string("downscript"));
-  config.script = script.value_or("no");
-  config.downscript = downscript.value_or("no");
-  config.vnet_hdr = TRY(options.take_bool("vnet_hdr")).value_or(true);
-  config.sndbuf = TRY(options.take_size("sndbuf")).value_or(0);
-  config.local_incoming = TRY(options.take_bool("local-incoming")).value_or(false);
-  TRY(options.finish());
-  if (config.local_incoming && (!config.fd.empty() || script || downscript)) {
+Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
+  TapConfig config{.id = id,
+                   .ifname = options.ifname.value_or(""),
+                   .fd = options.fd.value_or(""),
+                   .script = options.script.value_or("no"),
+                   .downscript = options.downscript.value_or("no"),
+                   .vnet_hdr = options.vnet_hdr.value_or(true),
+                   .sndbuf = options.sndbuf.value_or(0),
+                   .local_incoming = options.local_incoming.value_or(false)};
+  bool scripts = options.script || options.downscript;
+  if (config.local_incoming && (!config.fd.empty() || scripts)) {
     return fail(
-        "-netdev tap,id={}: local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
+        "netdev '{}': local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
         "configured",
-        config.id);
+        id);
   }
-  if (!config.fd.empty() && (!config.ifname.empty() || script || downscript)) {
-    return fail("-netdev tap,id={}: ifname=, script= and downscript= are invalid with fd=", config.id);
+  if (!config.fd.empty() && (!config.ifname.empty() || scripts)) {
+    return fail("netdev '{}': ifname=, script= and downscript= are invalid with fd=", id);
   }
   if (config.ifname.size() >= IFNAMSIZ) {
-    return fail("-netdev tap,id={}: interface name '{}' is longer than {} bytes", config.id, config.ifname,
-                IFNAMSIZ - 1);
+    return fail("netdev '{}': interface name '{}' is longer than {} bytes", id, config.ifname, IFNAMSIZ - 1);
   }
-  if (config.sndbuf > INT32_MAX) return fail("-netdev tap,id={}: sndbuf is larger than {}", config.id, INT32_MAX);
+  if (config.sndbuf > INT32_MAX) return fail("netdev '{}': sndbuf is larger than {}", id, INT32_MAX);
   return config;
 }
 

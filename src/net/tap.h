@@ -18,7 +18,7 @@
 
 #include "base/named_fds.h"
 #include "net/backend.h"
-#include "qapi/options.h"
+#include "schema/net.h"
 
 namespace pagurus::net {
 
@@ -32,7 +32,8 @@ struct TapConfig {
   uint64_t sndbuf = 0;  // bytes in flight before transmit blocks; 0: the kernel's default
   bool local_incoming = false;  // announced(); exclusive with fd and scripts
 
-  static Result<TapConfig> parse(qapi::Options& options);
+  // Refuses what contradicts itself.
+  static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
 };
 
 // The declaration of what moves.

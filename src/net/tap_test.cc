@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include "qapi/keyval.h"
+
 namespace pagurus::net {
 namespace {
 
-Result<TapConfig> parse(const char* text) {
-  auto options = *qapi::Options::parse(text, "", "-netdev");
-  return TapConfig::parse(options);
+Result<TapConfig> parse(const std::string& text) {
+  auto options = TRY(qapi::from_keyval<schema::Netdev>("tap," + text));
+  return TapConfig::from(options.id, *options.as_tap());
 }
 
 TEST(TapConfig, takes_every_documented_key) {
@@ -23,11 +25,16 @@ TEST(TapConfig, takes_every_documented_key) {
 }
 
 TEST(TapConfig, refuses_contradictions_and_unknown_keys_by_name) {
-  EXPECT_EQ(parse("ifname=tap0").error().message(), "-netdev tap: parameter 'id' is missing");
+  EXPECT_EQ(parse("ifname=tap0").error().message(), "Parameter 'id' is missing");
   EXPECT_EQ(parse("id=n0,fd=3,ifname=tap0").error().message(),
-            "-netdev tap,id=n0: ifname=, script= and downscript= are invalid with fd=");
-  EXPECT_EQ(parse("id=n0,colour=red").error().message(), "-netdev: unknown option 'colour'");
+            "netdev 'n0': ifname=, script= and downscript= are invalid with fd=");
+  EXPECT_EQ(parse("id=n0,colour=red").error().message(), "Parameter 'colour' is unexpected");
   EXPECT_FALSE(parse("id=n0,ifname=a_name_longer_than_15").has_value());
+  for (const char* other : {"fd=3", "script=no", "downscript=/d"}) {
+    EXPECT_EQ(parse(std::string("id=n0,local-incoming=on,") + other).error().message(),
+              "netdev 'n0': local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
+              "configured");
+  }
 }
 
 TEST(Tap, an_fd_that_is_no_tap_is_refused) {

@@ -7,10 +7,11 @@
 #include <string>
 
 #include "base/result.h"
-#include "qapi/options.h"
+#include "schema/machine.h"
 
 namespace pagurus::device {
 
+inline constexpr uint16_t kMinNetQueueSize = 256;
 inline constexpr uint16_t kMaxNetQueueSize = 1024;
 
 using MacAddress = std::array<uint8_t, 6>;
@@ -22,7 +23,7 @@ std::string to_string(const MacAddress& mac);
 struct VirtioNetConfig {
   // What the machine decides where the option says nothing.
   struct Defaults {
-    std::string id;         // for a device without `id=`: QEMU leaves it nameless, messages need a name
+    std::string id;         // as given, or a name for messages: QEMU leaves a device without `id=` nameless
     unsigned index = 0;     // counts the NICs: the last byte of the default MAC is 0x56 + index
     bool backend_transfer;  // of the machine type
   };
@@ -48,8 +49,7 @@ struct VirtioNetConfig {
   uint16_t tx_queue_size = 256;
   bool backend_transfer = false;
 
-  // Consumes every option but the driver's name, which the caller has taken; refuses what is left.
-  static Result<VirtioNetConfig> parse(qapi::Options& options, const Defaults& defaults);
+  static Result<VirtioNetConfig> from(const schema::VirtioNetPciOptions& options, const Defaults& defaults);
 };
 
 }  // namespace pagurus::device

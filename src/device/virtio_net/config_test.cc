@@ -2,13 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include "qapi/keyval.h"
+
 namespace pagurus::device {
 namespace {
 
 Result<VirtioNetConfig> parse(const std::string& text) {
-  auto options = TRY(qapi::Options::parse(text, "driver", "-device"));
-  TRY(options.take_string("driver"));
-  return VirtioNetConfig::parse(options, {.id = "net0", .index = 1, .backend_transfer = true});
+  auto options = TRY(qapi::from_keyval<schema::DeviceOptions>(text));
+  return VirtioNetConfig::from(*options.as_virtio_net_pci(),
+                               {.id = options.id.value_or("net0"), .index = 1, .backend_transfer = true});
 }
 
 TEST(VirtioNetConfig, says_nothing_but_netdev) {
