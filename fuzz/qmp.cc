@@ -6,39 +6,31 @@
 
 #include "fuzz/descriptors.h"
 #include "fuzz/target.h"
-#include "qapi/json_arguments.h"
+#include "qapi/json_input.h"
+#include "qapi/json_output.h"
 #include "qapi/json_reader.h"
+#include "schema/migration_commands.h"
 
 namespace pagurus::fuzz {
 namespace {
 
 using qapi::Json;
 
-// Arguments of every type; `urgent` may overtake the others.
+template <class Arguments>
+Result<Json> read_and_return(qapi::Call&, const Json& arguments) {
+  return qapi::to_json(TRY(qapi::from_json<Arguments>(arguments)));
+}
+
+// Arguments of the real commands; `urgent` may overtake the others.
 qapi::CommandTable make_commands() {
   qapi::CommandTable table;
   table.add({.name = "none"}, [](qapi::Call&, const Json& arguments) -> Result<Json> {
     TRY(qapi::no_arguments(arguments));
     return Json::object({});
   });
-  table.add({.name = "strict"}, [](qapi::Call&, const Json& given) -> Result<Json> {
-    qapi::Arguments arguments(given.as_object());
-    std::string text = TRY(arguments.take_string("string"));
-    bool flag = TRY(arguments.take_bool("bool"));
-    auto list = TRY(arguments.take_array("array"));
-    TRY(arguments.finish());
-    return Json::object({{"string", text}, {"bool", flag}, {"elements", list.size()}});
-  });
-  auto lenient = [](qapi::Call&, const Json& given) -> Result<Json> {
-    qapi::Arguments arguments(given.as_object());
-    auto text = TRY(arguments.take_optional_string("string"));
-    auto number = TRY(arguments.take_optional_uint("number"));
-    (void)TRY(arguments.take_optional_bool("bool"));
-    TRY(arguments.finish());
-    return Json::object({{"string", text.value_or("")}, {"number", number.value_or(0)}});
-  };
-  table.add({.name = "lenient"}, lenient);
-  table.add({.name = "urgent", .oob = true}, lenient);
+  table.add({.name = "strict"}, read_and_return<schema::MigrateSetCapabilitiesArguments>);
+  table.add({.name = "lenient"}, read_and_return<schema::MigrationParameters>);
+  table.add({.name = "urgent", .oob = true}, read_and_return<schema::MigrationParameters>);
   table.add({.name = "getfd"}, [](qapi::Call& call, const Json&) -> Result<Json> {
     if (call.fds.empty()) return fail("No file descriptor supplied via SCM_RIGHTS");
     call.fds.pop_back();
@@ -141,12 +133,12 @@ std::vector<Bytes> seeds() {
   return {
       bytes_of("{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"none\", \"id\": 1}"),
       bytes_of("{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": []}}\n"
-               "{\"execute\": \"strict\", \"arguments\": {\"string\": \"x\", \"bool\": true, \"array\": [1, {}]}}"),
-      bytes_of("{\"execute\": \"qmp_capabilities\"}{\"execute\": \"lenient\", \"arguments\": {\"string\": \"\\u00e9\","
-               " \"number\": 18446744073709551615, \"bool\": false}, \"id\": [1, 2.5, null, true]}\n"),
+               "{\"execute\": \"strict\", \"arguments\": {\"capabilities\": [{\"capability\": \"events\", \"state\": true}]}}"),
+      bytes_of("{\"execute\": \"qmp_capabilities\"}{\"execute\": \"lenient\", \"arguments\": {\"backend-transfer\": [],"
+               " \"downtime-limit\": 18446744073709551615}, \"id\": [1, 2.5, null, true]}\n"),
       bytes_of("{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}\n"),
       bytes_of("{\"execute\": \"qmp_capabilities\", \"arguments\": {\"enable\": [\"oob\"]}}\n{\"execute\": \"none\"}"
-               "{\"exec-oob\": \"urgent\", \"arguments\": {\"number\": 1}, \"id\": 2}{\"exec-oob\": \"strict\"}"),
+               "{\"exec-oob\": \"urgent\", \"arguments\": {\"downtime-limit\": 1}, \"id\": 2}{\"exec-oob\": \"strict\"}"),
       bytes_of("{\"a\\u0041\\n\": \"\\ud83e\\udd80\", \"b\": -9223372036854775808, \"c\": 18446744073709551615}"),
       bytes_of("[[[[[[]]]]]] {} \"x\" 1e308 \xff {\"execute\": 1}\n{\"a\":1,\"a\":2}\n")};
 }

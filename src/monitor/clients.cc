@@ -2,10 +2,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "schema/control_events.h"
 
 namespace pagurus::monitor {
-
-using qapi::Json;
 
 Clients::Clients(Environment environment)
     : environment_(environment),
@@ -32,7 +31,7 @@ Result<void> Clients::add(Stream stream, Session::Style style) {
 void Clients::remove(Id id, Session::End end) {
   sessions_.erase(id);
   if (end != Session::End::kTooSlow) return;
-  emit({"MONITOR_DISCONNECTED", Json::object({{"reason", "slow"}})}, realtime_ns());
+  emit(schema::monitor_disconnected_event({.reason = schema::MonitorDisconnectReason::kSlow}), realtime_ns());
 }
 
 // --- Commands ---------------------------------------------------------------------------------
@@ -58,7 +57,7 @@ void Clients::complete(Id id, Outcome outcome) {
 void Clients::emit(qapi::Event event, int64_t at_ns) { limiter_.submit(std::move(event), at_ns); }
 
 void Clients::broadcast(qapi::Event event, int64_t at_ns) {
-  Json message = event_message(std::move(event), at_ns);
+  qapi::Json message = event_message(std::move(event), at_ns);
   std::map<Session::Style, std::string> texts;  // those that somebody wants
   for (auto& [id, session] : sessions_) {
     std::string& text = texts[session->style()];

@@ -1,29 +1,33 @@
-// The table of commands, by subject.
 #include "monitor/commands.h"
 
-#include <memory>
+#include "qapi/json_reader.h"
+#include "schema/introspection.h"
 
 namespace pagurus::monitor {
+namespace {
 
-using qapi::Json;
-
-qapi::CommandTable make_commands(Services services) {
-  qapi::CommandTable result;
-  CommandTable table(result);
-  add_machine_commands(table, services);
-  add_migration_commands(table, services);
-  add_process_commands(table, services);
-  auto names = std::make_shared<std::vector<std::string>>();  // shared with the one handler below
-  table.add("query-commands", [names](Call& call) -> Result<Json> {
-    TRY(call.arguments.finish());
-    Json::Array list;
-    for (const std::string& name : *names) list.push_back(Json::object({{"name", name}}));
-    return Json(std::move(list));
-  });
-  *names = result.names();
-  // Sessions execute this one themselves: it changes their state.
-  names->push_back("qmp_capabilities");
-  return result;
+// Its return type describes every type of the schema, itself too: the text is made with the code.
+Result<qapi::Json> query_qmp_schema(qapi::Call&, const qapi::Json& arguments) {
+  TRY(qapi::no_arguments(arguments));
+  return qapi::parse_json(schema::introspection());
 }
+
+}  // namespace
+
+Commands::Commands(Services services)
+    : control_(make_control_commands(services, table_)),
+      run_state_(make_run_state_commands(services)),
+      machine_(make_machine_commands(services)),
+      net_(make_net_commands(services)),
+      migration_(make_migration_commands(services)) {
+  schema::register_commands(table_, *control_);
+  schema::register_commands(table_, *run_state_);
+  schema::register_commands(table_, *machine_);
+  schema::register_commands(table_, *net_);
+  schema::register_commands(table_, *migration_);
+  table_.add({.name = "query-qmp-schema"}, query_qmp_schema);
+}
+
+Commands::~Commands() = default;
 
 }  // namespace pagurus::monitor

@@ -1,92 +1,76 @@
 // Commands about the guest's machine: run state, reset, power, identity, links.
 #include "monitor/commands.h"
+#include "monitor/to_schema.h"
 
 namespace pagurus::monitor {
 namespace {
 
 using machine::RunState;
-using qapi::Json;
 
-Result<Json> query_status(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  RunState state = services.machine.run_state();
-  return Json::object({{"status", machine::name_of(state)}, {"running", state == RunState::kRunning}});
-}
+class RunStateCommands final : public schema::RunStateCommands {
+ public:
+  explicit RunStateCommands(machine::Machine& machine) : machine_(machine) {}
 
-Result<Json> query_name(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  const std::string& name = services.machine.config().name;
-  return name.empty() ? Json::object() : Json::object({{"name", name}});
-}
-
-Result<Json> query_uuid(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  return Json::object({{"UUID", services.machine.config().uuid}});
-}
-
-Result<Json> query_cpus(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  Json::Array cpus;
-  for (int thread_id : services.machine.vcpu_thread_ids()) {
-    cpus.push_back(Json::object({{"cpu-index", cpus.size()}, {"thread-id", thread_id}, {"target", "x86_64"}}));
+  Result<schema::StatusInfo> query_status(qapi::Call&) override {
+    RunState state = machine_.run_state();
+    return schema::StatusInfo{.running = state == RunState::kRunning,
+                              .status = to_schema<schema::RunState>(machine::name_of(state))};
   }
-  return Json(std::move(cpus));
-}
+  Result<void> stop(qapi::Call&) override { return machine_.stop(); }
+  Result<void> cont(qapi::Call&) override { return machine_.cont(); }
+  Result<void> system_reset(qapi::Call&) override { return machine_.reset(); }
+  Result<void> system_powerdown(qapi::Call&) override { return machine_.power_button(); }
 
-Result<Json> stop(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  TRY(services.machine.stop());
-  return Json::object();
-}
+ private:
+  machine::Machine& machine_;
+};
 
-Result<Json> cont(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  TRY(services.machine.cont());
-  return Json::object();
-}
+class MachineCommands final : public schema::MachineCommands {
+ public:
+  explicit MachineCommands(machine::Machine& machine) : machine_(machine) {}
 
-Result<Json> system_reset(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  TRY(services.machine.reset());
-  return Json::object();
-}
+  Result<schema::NameInfo> query_name(qapi::Call&) override {
+    const std::string& name = machine_.config().name;
+    schema::NameInfo info;
+    if (!name.empty()) info.name = name;
+    return info;
+  }
+  Result<schema::UuidInfo> query_uuid(qapi::Call&) override { return schema::UuidInfo{.UUID = machine_.config().uuid}; }
+  Result<std::vector<schema::CpuInfoFast>> query_cpus_fast(qapi::Call&) override {
+    std::vector<schema::CpuInfoFast> cpus;
+    for (int thread_id : machine_.vcpu_thread_ids()) {
+      auto index = static_cast<int64_t>(cpus.size());
+      cpus.push_back({.cpu_index = index, .thread_id = thread_id, .target = schema::SysEmuTarget::kX86_64});
+    }
+    return cpus;
+  }
 
-Result<Json> system_powerdown(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  TRY(services.machine.power_button());
-  return Json::object();
-}
+ private:
+  machine::Machine& machine_;
+};
 
-Result<Json> quit(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  services.machine.quit("host-qmp-quit");
-  return Json::object();
-}
+class NetCommands final : public schema::NetCommands {
+ public:
+  explicit NetCommands(machine::Machine& machine) : machine_(machine) {}
 
-Result<Json> set_link(Services services, Call& call) {
-  std::string name = TRY(call.arguments.take_string("name"));
-  bool up = TRY(call.arguments.take_bool("up"));
-  TRY(call.arguments.finish());
-  TRY(services.machine.set_link(name, up));
-  return Json::object();
-}
+  Result<void> set_link(qapi::Call&, schema::SetLinkArguments arguments) override {
+    return machine_.set_link(arguments.name, arguments.up);
+  }
+
+ private:
+  machine::Machine& machine_;
+};
 
 }  // namespace
 
-void add_machine_commands(CommandTable& table, Services services) {
-  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&)) {
-    table.add(name, [handler, services](Call& call) { return handler(services, call); });
-  };
-  add("query-status", query_status);
-  add("query-name", query_name);
-  add("query-uuid", query_uuid);
-  add("query-cpus-fast", query_cpus);
-  add("stop", stop);
-  add("cont", cont);
-  add("system_reset", system_reset);
-  add("system_powerdown", system_powerdown);
-  add("quit", quit);
-  add("set_link", set_link);
+std::unique_ptr<schema::RunStateCommands> make_run_state_commands(Services services) {
+  return std::make_unique<RunStateCommands>(services.machine);
+}
+std::unique_ptr<schema::MachineCommands> make_machine_commands(Services services) {
+  return std::make_unique<MachineCommands>(services.machine);
+}
+std::unique_ptr<schema::NetCommands> make_net_commands(Services services) {
+  return std::make_unique<NetCommands>(services.machine);
 }
 
 }  // namespace pagurus::monitor

@@ -1,150 +1,134 @@
-// Commands about the hand-over to another process.
+// Commands about the hand-over to another process.  The three interfaces that say which back ends move are
+// translated here into the one meaning they have underneath (migration/transfer.h).
 #include <algorithm>
 #include <cmath>
 
 #include "monitor/commands.h"
+#include "monitor/to_schema.h"
 
 namespace pagurus::monitor {
 namespace {
 
-using migration::Status;
-using qapi::Json;
+using migration::Transfer;
 
-constexpr uint64_t kMaxDowntimeLimitMs = 2'000'000;  // QEMU's bound
-
-Result<Json> set_parameters(Services services, Call& call) {
-  migration::ParameterChanges changes;
-  if (auto transfer = TRY(call.arguments.take_optional_bool("backend-transfer"))) {
-    changes.transfer = *transfer ? migration::Transfer::all() : migration::Transfer();
-  }
-  changes.downtime_limit_ms = TRY(call.arguments.take_optional_uint("downtime-limit"));
-  TRY(call.arguments.finish());
-  if (changes.downtime_limit_ms &&
-      (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
-    return fail("Parameter 'downtime-limit' expects an integer in the range of 1 to {} milliseconds",
-                kMaxDowntimeLimitMs);
-  }
-  TRY(services.migration.set_parameters(changes));
-  return Json::object();
+Transfer transfer_of(const schema::BackendTransfer& choice) {
+  if (const bool* all = choice.as_all()) return *all ? Transfer::all() : Transfer();
+  std::set<std::string> targets;
+  for (schema::BackendTransferTarget target : *choice.as_targets()) targets.emplace(schema::to_string(target));
+  return Transfer::only(std::move(targets));
 }
 
-Result<Json> query_parameters(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  migration::Parameters parameters = services.migration.parameters();
-  return Json::object(
-      {{"backend-transfer", parameters.transfer.any()}, {"downtime-limit", parameters.downtime_limit_ms}});
+schema::BackendTransfer choice_of(const Transfer& transfer) {
+  schema::BackendTransfer choice;
+  if (transfer.is_all() || !transfer.any()) {
+    choice.value = transfer.is_all();
+    return choice;
+  }
+  std::vector<schema::BackendTransferTarget> targets;
+  for (const std::string& name : transfer.targets()) targets.push_back(to_schema<schema::BackendTransferTarget>(name));
+  choice.value = std::move(targets);
+  return choice;
 }
 
-Result<Json> set_capabilities(Services services, Call& call) {
-  Json::Array list = TRY(call.arguments.take_array("capabilities"));
-  TRY(call.arguments.finish());
-  migration::Capabilities wanted = services.migration.capabilities();
-  for (Json& element : list) {
-    if (!element.is_object()) return qapi::wrong_parameter_type("capabilities", "array of object");
-    qapi::Arguments entry(std::move(element.as_object()));
-    std::string name = TRY(entry.take_string("capability"));
-    bool state = TRY(entry.take_bool("state"));
-    TRY(entry.finish());
-    if (name != "events") {
-      return fail("Parameter 'capability' does not accept value '{}' (Pagurus has 'events' only)", name);
+class MigrationCommands final : public schema::MigrationCommands {
+ public:
+  explicit MigrationCommands(Services services) : services_(services) {}
+
+  Result<void> migrate_set_parameters(qapi::Call&, schema::MigrationParameters wanted) override {
+    migration::ParameterChanges changes;
+    if (wanted.backend_transfer) changes.transfer = transfer_of(*wanted.backend_transfer);
+    changes.downtime_limit_ms = wanted.downtime_limit;
+    return services_.migration.set_parameters(changes);
+  }
+
+  Result<schema::MigrationParameters> query_migrate_parameters(qapi::Call&) override {
+    migration::Parameters parameters = services_.migration.parameters();
+    schema::MigrationParameters result;
+    result.backend_transfer = choice_of(parameters.transfer);
+    result.downtime_limit = parameters.downtime_limit_ms;
+    return result;
+  }
+
+  Result<void> migrate_set_capabilities(qapi::Call&, schema::MigrateSetCapabilitiesArguments arguments) override {
+    migration::Capabilities wanted = services_.migration.capabilities();
+    for (const schema::MigrationCapabilityStatus& entry : arguments.capabilities) {
+      switch (entry.capability) {
+        case schema::MigrationCapability::kEvents: wanted.events = entry.state; break;
+        case schema::MigrationCapability::kLocalTap: wanted.local_tap = entry.state; break;
+      }
     }
-    wanted.events = state;
+    return services_.migration.set_capabilities(wanted);
   }
-  TRY(services.migration.set_capabilities(wanted));
-  return Json::object();
-}
 
-Result<Json> query_capabilities(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  bool events = services.migration.capabilities().events;
-  return Json(Json::Array{Json::object({{"capability", "events"}, {"state", events}})});
-}
-
-Result<Json> migrate(Services services, Call& call) {
-  std::string uri = TRY(call.arguments.take_string("uri"));
-  TRY(call.arguments.finish());
-  TRY(services.migration.migrate(uri));
-  return Json::object();
-}
-
-Result<Json> migrate_incoming(Services services, Call& call) {
-  std::string uri = TRY(call.arguments.take_string("uri"));
-  TRY(call.arguments.finish());
-  TRY(services.migration.migrate_incoming(uri));
-  return Json::object();
-}
-
-Result<Json> migrate_cancel(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  // It may have overtaken what keeps the control thread busy.  Cancelling has no failure to report.
-  services.loop.post([&migration = services.migration] { (void)migration.cancel(); });
-  return Json::object();
-}
-
-Result<Json> migrate_continue(Services, Call& call) {
-  TRY(call.arguments.take_string("state"));
-  TRY(call.arguments.finish());
-  return fail("A hand-over has no state that waits for migrate-continue");
-}
-
-Json phase_json(const migration::Phase& phase) {
-  return Json::object({{"name", phase.name}, {"start-us", phase.start_us}, {"duration-us", phase.duration_us}});
-}
-
-// QEMU's fields first, then ours: the pause in milliseconds with fractions, the time line, and what
-// moved.
-Result<Json> query_migrate(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  migration::Info info = services.migration.query();
-  if (info.status == Status::kNone) return Json::object();
-  Json result =
-      Json::object({{"status", migration::name_of(info.status)}, {"total-time", std::llround(info.total_time_ms)}});
-  if (!info.error.empty()) result.set("error-desc", info.error);
-  if (info.downtime_ms > 0) {
-    result.set("downtime", std::llround(info.downtime_ms));
-    result.set("downtime-ms", info.downtime_ms);
+  Result<std::vector<schema::MigrationCapabilityStatus>> query_migrate_capabilities(qapi::Call&) override {
+    migration::Capabilities capabilities = services_.migration.capabilities();
+    using enum schema::MigrationCapability;
+    std::vector<schema::MigrationCapabilityStatus> result;
+    result.push_back({.capability = kEvents, .state = capabilities.events});
+    result.push_back({.capability = kLocalTap, .state = capabilities.local_tap});
+    return result;
   }
-  Json::Array phases;
-  std::ranges::transform(info.phases, std::back_inserter(phases), phase_json);
-  result.set("phases", std::move(phases));
-  result.set("moved", Json::strings(info.moved));
-  return result;
-}
 
-Result<Json> query_backend_transfer_support(Services services, Call& call) {
-  TRY(call.arguments.finish());
-  Json::Array result;
-  for (const machine::BackendReport& report : services.machine.backends()) {
-    Json entry = Json::object({{"device", report.device},
-                               {"device-type", report.device_type},
-                               {"backend", report.backend},
-                               {"backend-type", report.backend_type},
-                               {"supported", report.can_move}});
-    if (!report.can_move) entry.set("reason", report.reason);
-    result.push_back(std::move(entry));
+  Result<void> migrate(qapi::Call&, schema::MigrateArguments arguments) override {
+    return services_.migration.migrate(arguments.uri);
   }
-  return Json(std::move(result));
-}
+
+  Result<void> migrate_incoming(qapi::Call&, schema::MigrateIncomingArguments arguments) override {
+    return services_.migration.migrate_incoming(arguments.uri);
+  }
+
+  Result<void> migrate_cancel(qapi::Call&) override {
+    // It may have overtaken what keeps the control thread busy.  Cancelling has no failure to report.
+    services_.loop.post([&migration = services_.migration] { (void)migration.cancel(); });
+    return {};
+  }
+
+  Result<void> migrate_continue(qapi::Call&, schema::MigrateContinueArguments) override {
+    return fail("A hand-over has no state that waits for migrate-continue");
+  }
+
+  Result<schema::MigrationInfo> query_migrate(qapi::Call&) override {
+    migration::Info info = services_.migration.query();
+    schema::MigrationInfo result;
+    if (info.status == migration::Status::kNone) return result;
+    result.status = to_schema<schema::MigrationStatus>(migration::name_of(info.status));
+    result.total_time = std::llround(info.total_time_ms);
+    if (!info.error.empty()) result.error_desc = info.error;
+    if (info.downtime_ms > 0) {
+      result.downtime = std::llround(info.downtime_ms);
+      result.downtime_ms = info.downtime_ms;
+    }
+    result.phases.emplace();
+    for (const migration::Phase& phase : info.phases) {
+      result.phases->push_back({.name = phase.name, .start_us = phase.start_us, .duration_us = phase.duration_us});
+    }
+    result.moved = std::move(info.moved);
+    return result;
+  }
+
+  Result<std::vector<schema::BackendTransferSupport>> query_backend_transfer_support(qapi::Call&) override {
+    std::vector<schema::BackendTransferSupport> result;
+    for (machine::BackendReport& report : services_.machine.backends()) {
+      schema::BackendTransferSupport support;
+      support.device = std::move(report.device);
+      support.device_type = std::move(report.device_type);
+      support.backend = std::move(report.backend);
+      support.backend_type = std::move(report.backend_type);
+      support.supported = report.can_move;
+      if (!report.can_move) support.reason = std::move(report.reason);
+      result.push_back(std::move(support));
+    }
+    return result;
+  }
+
+ private:
+  Services services_;
+};
 
 }  // namespace
 
-void add_migration_commands(CommandTable& table, Services services) {
-  using enum CommandTable::Where;
-  auto add = [&](const char* name, Result<Json> (*handler)(Services, Call&),
-                 CommandTable::Where where = kControlThread) {
-    table.add(
-        name, [handler, services](Call& call) { return handler(services, call); }, where);
-  };
-  add("migrate-set-parameters", set_parameters);
-  add("query-migrate-parameters", query_parameters);
-  add("migrate-set-capabilities", set_capabilities);
-  add("query-migrate-capabilities", query_capabilities);
-  add("migrate", migrate);
-  add("migrate-incoming", migrate_incoming);
-  add("migrate_cancel", migrate_cancel, kAnyThread);
-  add("migrate-continue", migrate_continue);
-  add("query-migrate", query_migrate);
-  add("query-backend-transfer-support", query_backend_transfer_support);
+std::unique_ptr<schema::MigrationCommands> make_migration_commands(Services services) {
+  return std::make_unique<MigrationCommands>(services);
 }
 
 }  // namespace pagurus::monitor

@@ -1,15 +1,17 @@
 #include "monitor/monitor.h"
 
-namespace pagurus::monitor {
+#include "monitor/to_schema.h"
+#include "schema/migration_events.h"
+#include "schema/run_state_events.h"
 
-using qapi::Json;
+namespace pagurus::monitor {
 
 Monitor::Monitor(Services services, std::unique_ptr<IoThread> io)
     : services_(services),
-      commands_(make_commands(services)),
+      commands_(services),
       io_(std::move(io)),
       clients_(std::make_unique<Clients>(
-          Clients::Environment{.loop = io_->loop(), .control = services.loop, .commands = commands_})) {}
+          Clients::Environment{.loop = io_->loop(), .control = services.loop, .commands = commands_.table()})) {}
 
 Monitor::~Monitor() {
   services_.migration.set_observer({});
@@ -62,25 +64,25 @@ void Monitor::offer_listeners() {
 
 void Monitor::on_migration_status(migration::Status status, int64_t at_ns) {
   if (services_.migration.capabilities().events) {
-    emit({"MIGRATION", Json::object({{"status", migration::name_of(status)}})}, at_ns);
+    emit(schema::migration_event({.status = to_schema<schema::MigrationStatus>(migration::name_of(status))}), at_ns);
   }
   if (status == migration::Status::kCompleted) offer_listeners();
   if (migration_hook_) migration_hook_(status);
 }
 
-void Monitor::on_stop(int64_t at_ns) { emit({"STOP", Json()}, at_ns); }
+void Monitor::on_stop(int64_t at_ns) { emit(schema::stop_event(), at_ns); }
 
-void Monitor::on_resume(int64_t at_ns) { emit({"RESUME", Json()}, at_ns); }
+void Monitor::on_resume(int64_t at_ns) { emit(schema::resume_event(), at_ns); }
 
 void Monitor::on_reset(int64_t at_ns, bool by_guest) {
-  const char* reason = by_guest ? "guest-reset" : "host-qmp-system-reset";
-  emit({"RESET", Json::object({{"guest", by_guest}, {"reason", reason}})}, at_ns);
+  using enum schema::ShutdownCause;
+  emit(schema::reset_event({.guest = by_guest, .reason = by_guest ? kGuestReset : kHostQmpSystemReset}), at_ns);
 }
 
 void Monitor::on_shutdown(int64_t at_ns, bool by_guest, const std::string& reason) {
-  emit({"SHUTDOWN", Json::object({{"guest", by_guest}, {"reason", reason}})}, at_ns);
+  emit(schema::shutdown_event({.guest = by_guest, .reason = to_schema<schema::ShutdownCause>(reason)}), at_ns);
 }
 
-void Monitor::on_powerdown(int64_t at_ns) { emit({"POWERDOWN", Json()}, at_ns); }
+void Monitor::on_powerdown(int64_t at_ns) { emit(schema::powerdown_event(), at_ns); }
 
 }  // namespace pagurus::monitor

@@ -60,7 +60,7 @@ class Monitor : private machine::MachineObserver {
   };
 
   Services services_;
-  qapi::CommandTable commands_;
+  Commands commands_;
   std::unique_ptr<IoThread> io_;
   // Sessions of the command line are added before the I/O thread starts.
   std::unique_ptr<Clients> clients_;

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "qapi/json_output.h"
+
 namespace pagurus::monitor {
 namespace {
 
@@ -47,28 +49,7 @@ Result<Request> parse_request(const Json& message) {
   return request;
 }
 
-Result<Capabilities> parse_capabilities(const Json& arguments) {
-  Capabilities capabilities;
-  for (const auto& [name, value] : arguments.as_object()) {
-    if (name != "enable") return fail("Parameter '{}' is unexpected", name);
-    if (!value.is_array()) return fail("Invalid parameter type for 'enable', expected: array");
-    size_t index = 0;
-    for (const Json& capability : value.as_array()) {
-      if (!capability.is_string()) {
-        return fail("Invalid parameter type for 'enable[{}]', expected: string", index);
-      }
-      if (capability.as_string() != "oob") {
-        return fail("Parameter 'enable[{}]' does not accept value '{}' (it accepts 'oob')", index,
-                    capability.as_string());
-      }
-      capabilities.oob = true;
-      ++index;
-    }
-  }
-  return capabilities;
-}
-
-Json version_info() {
+schema::VersionInfo version_info() {
   constexpr std::string_view kVersion = PAGURUS_VERSION;
   int parts[3] = {};
   const char* at = kVersion.data();
@@ -77,13 +58,16 @@ Json version_info() {
     at = std::from_chars(at, end, part).ptr;
     if (at != end) ++at;
   }
-  return Json::object({{"qemu", Json::object({{"micro", parts[2]}, {"minor", parts[1]}, {"major", parts[0]}})},
-                       {"package", "pagurus-" PAGURUS_VERSION}});
+  schema::VersionInfo info;
+  info.qemu = {.major = parts[0], .minor = parts[1], .micro = parts[2]};
+  info.package = "pagurus-" PAGURUS_VERSION;
+  return info;
 }
 
 Json greeting() {
+  Json capabilities = qapi::to_json(std::vector{schema::QMPCapability::kOob});
   return Json::object(
-      {{"QMP", Json::object({{"version", version_info()}, {"capabilities", Json::Array{Json("oob")}}})}});
+      {{"QMP", Json::object({{"version", qapi::to_json(version_info())}, {"capabilities", std::move(capabilities)}})}});
 }
 
 Json success_reply(Json result, const std::optional<Json>& id) {

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "qapi/event.h"
 #include "qapi/json.h"
+#include "schema/control.h"
 
 namespace pagurus::monitor {
 
@@ -24,18 +25,10 @@ struct Request {
   qapi::Json arguments;  // an object
 };
 
-// What a client can ask for in qmp_capabilities.
-struct Capabilities {
-  bool oob = false;
-};
-
 // Takes a message apart.  Fails for one that is no command.
 Result<Request> parse_request(const qapi::Json& message);
-// The arguments of qmp_capabilities.
-Result<Capabilities> parse_capabilities(const qapi::Json& arguments);
 
-// {"qemu": {...}, "package": ...}: QMP clients look for the version under the name "qemu".
-qapi::Json version_info();
+schema::VersionInfo version_info();
 qapi::Json greeting();
 // `id`: the request's, or nothing.
 qapi::Json success_reply(qapi::Json result, const std::optional<qapi::Json>& id);

@@ -5,6 +5,8 @@
 #include <iterator>
 
 #include "base/log.h"
+#include "qapi/json_input.h"
+#include "schema/control_commands.h"
 
 namespace pagurus::monitor {
 namespace {
@@ -122,7 +124,7 @@ void Session::take(Result<Json> message) {
     item.request = parse_request(*message);
   }
   bool out_of_band = item.request && item.request->lane == Request::Lane::kOutOfBand;
-  if (out_of_band && enabled_.oob) return overtake(std::move(item));
+  if (out_of_band && oob_enabled_) return overtake(std::move(item));
   if (out_of_band) {
     item.request = fail(
         "QMP input member 'exec-oob' needs the capability 'oob': name it in 'enable' of qmp_capabilities, or use "
@@ -155,7 +157,8 @@ std::optional<Result<Json>> Session::answer_here(const Request& request) {
 
 Result<Json> Session::negotiate(const Json& arguments) {
   if (state_ == State::kNegotiated) return not_found("Capabilities negotiation is already complete, command ignored");
-  enabled_ = TRY(parse_capabilities(arguments));
+  auto wanted = TRY(qapi::from_json<schema::QmpCapabilitiesArguments>(arguments));
+  if (wanted.enable) oob_enabled_ = std::ranges::count(*wanted.enable, schema::QMPCapability::kOob) != 0;
   state_ = State::kNegotiated;
   return Json::object();
 }

@@ -129,7 +129,7 @@ class Session {
   Environment environment_;
   Stream stream_;
   State state_ = State::kGreeted;
-  Capabilities enabled_;
+  bool oob_enabled_ = false;
   bool input_ended_ = false;
   qapi::JsonReader reader_;
   std::vector<UniqueFd> arrived_;    // since the last message was complete

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "qapi/json_arguments.h"
 #include "qapi/json_reader.h"
 
 namespace pagurus::qapi {
@@ -111,21 +110,6 @@ TEST(JsonReader, size_is_limited_and_the_rest_of_the_line_dropped) {
   EXPECT_FALSE(wide.next().has_value());
   wide.feed("]\n[1]");
   EXPECT_EQ((*wide.next())->text(), "[1]");
-}
-
-TEST(Arguments, missing_mistyped_and_unexpected_members_are_named) {
-  auto make = [](const char* text) { return Arguments(parse_json(text)->as_object()); };
-  EXPECT_EQ(make("{}").take_string("uri").error().message(), "Parameter 'uri' is missing");
-  EXPECT_EQ(make(R"({"uri": 1})").take_string("uri").error().message(),
-            "Invalid parameter type for 'uri', expected: string");
-  EXPECT_EQ(make(R"({"uri": "x", "foo": 1})").finish().error().message(), "Parameter 'uri' is unexpected");
-  EXPECT_FALSE(make(R"({"n": -1})").take_optional_uint("n").has_value());
-  auto good = make(R"({"uri": "x", "on": true, "n": 7})");
-  EXPECT_EQ(*good.take_string("uri"), "x");
-  EXPECT_EQ(*good.take_bool("on"), true);
-  EXPECT_EQ(*good.take_optional_uint("n"), 7u);
-  EXPECT_EQ(*good.take_optional_bool("absent"), std::nullopt);
-  EXPECT_TRUE(good.finish().has_value());
 }
 
 TEST(JsonReader, a_number_is_read_to_its_last_bit) {

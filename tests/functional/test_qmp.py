@@ -144,7 +144,8 @@ def test_queries_tell_what_was_given(guest):
     assert qmp.command("query-status") == {"status": "prelaunch", "running": False}
     assert len(qmp.command("query-cpus-fast")) == 2
     assert qmp.command("query-migrate-parameters") == {"backend-transfer": False, "downtime-limit": 300}
-    assert qmp.command("query-migrate-capabilities") == [{"capability": "events", "state": False}]
+    assert qmp.command("query-migrate-capabilities") == [
+        {"capability": "events", "state": False}, {"capability": "local-tap", "state": False}]
     about = qmp.command("query-process")
     assert about["pid"] == process.pid
     assert about["command-line"][1:] == [str(word) for word in process.process.args[1:]]
