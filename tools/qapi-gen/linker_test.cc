@@ -23,7 +23,8 @@ template <class T>
 const T& get(const Schema& schema, std::string_view name) {
   const auto found = schema.by_name.find(name);
   EXPECT_NE(found, schema.by_name.end()) << name;
-  return dynamic_cast<const T&>(*found->second);
+  EXPECT_EQ(found->second->kind, T().kind) << name;
+  return static_cast<const T&>(*found->second);
 }
 
 template <class Things>
