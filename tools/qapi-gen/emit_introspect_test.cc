@@ -66,8 +66,9 @@ TEST(Introspect, unions_have_a_tag_and_alternates_only_types) {
   EXPECT_NE(json.find("\"meta-type\":\"alternate\",\"members\":[{\"type\":\"bool\"},{\"type\":\"[3]\"}]"),
             std::string::npos)
       << json;
-  EXPECT_NE(json.find("\"tag\":\"kind\",\"variants\":[{\"case\":\"b\",\"type\":\"5\"},{\"case\":\"a\",\"type\":\"1\"}]"),
-            std::string::npos)
+  EXPECT_NE(
+      json.find("\"tag\":\"kind\",\"variants\":[{\"case\":\"b\",\"type\":\"5\"},{\"case\":\"a\",\"type\":\"1\"}]"),
+      std::string::npos)
       << json;
   EXPECT_NE(json.find("\"members\":[{\"name\":\"a\"},{\"name\":\"b\",\"features\":[\"x\"]}],\"values\":[\"a\",\"b\"]"),
             std::string::npos)

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "output_writer.h"
 #include "schema.h"
+#include "strict.h"
 
 namespace pagurus::qapi_gen {
 namespace {
@@ -26,6 +27,12 @@ constexpr std::array kEmitters = {
     Emitter{"keyval", "the command line's options in C++", emit_keyval},
 };
 
+std::string rules_text() {
+  std::string text = "\nRules of --strict, by the names that pragma 'strict-exceptions' knows:\n";
+  for (const StrictRule& rule : strict_rules()) text += fmt::format("  {:<18} {}\n", rule.name, rule.demand);
+  return text;
+}
+
 std::string emitters_text() {
   std::string text;
   for (const Emitter& emitter : kEmitters) text += fmt::format("  {:<15}  {}\n", emitter.name, emitter.what);
@@ -41,11 +48,21 @@ Result<const Emitter*> find_emitter(const std::string& name) {
 
 Error error_of(const Diagnostic& diagnostic) { return Error(diagnostic.text()); }
 
-Result<void> check(const Options& options) {
-  for (const std::string& file : options.files) {
-    const auto schema = load_schema(file, options.dialect);
-    if (!schema) return std::unexpected(error_of(schema.error()));
+// Of the language's mistakes only the first is known, of the strict rules' all are.
+Result<void> check_file(const Options& options, const std::string& file) {
+  const auto schema = load_schema(file, options.dialect);
+  if (!schema) return std::unexpected(error_of(schema.error()));
+  if (options.dialect != Dialect::kStrict) return {};
+  std::string text;
+  for (const Diagnostic& finding : strict_check(**schema, options.project_version)) {
+    text += (text.empty() ? "" : "\n") + finding.text();
   }
+  if (!text.empty()) return std::unexpected(Error(std::move(text)));
+  return {};
+}
+
+Result<void> check(const Options& options) {
+  for (const std::string& file : options.files) TRY(check_file(options, file));
   return {};
 }
 
@@ -62,7 +79,7 @@ Result<void> emit(const Options& options) {
 
 Result<void> run(const Options& options) {
   switch (options.action) {
-    case Options::Action::kHelp: fmt::print("{}{}", help_text(), emitters_text()); return {};
+    case Options::Action::kHelp: fmt::print("{}{}{}", help_text(), emitters_text(), rules_text()); return {};
     case Options::Action::kVersion: fmt::print("qapi-gen {}\n", PAGURUS_VERSION); return {};
     case Options::Action::kCheck: return check(options);
     case Options::Action::kEmit: return emit(options);
@@ -75,7 +92,7 @@ Result<void> run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace pagurus::qapi_gen;
-  const auto options = parse_options({argv + 1, argv + argc});
+  const auto options = parse_options({argv + 1, argv + argc}, PAGURUS_VERSION);
   if (!options) {
     std::fprintf(stderr, "qapi-gen: %s\n", options.error().message().c_str());
     return 1;

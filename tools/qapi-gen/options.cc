@@ -8,10 +8,12 @@ using Action = Options::Action;
 // Reads one word after the other.
 class OptionReader {
  public:
-  explicit OptionReader(const std::vector<std::string>& words) : words_(words) {}
+  OptionReader(const std::vector<std::string>& words, std::string_view program_version)
+      : words_(words), version_(program_version) {}
 
   Result<Options> read() {
     while (next_ < words_.size()) TRY(read_word(words_[next_++]));
+    options_.project_version = TRY(read_version());
     if (options_.action == Action::kHelp || options_.action == Action::kVersion) return options_;
     if (options_.action == Action::kEmit) {
       TRY(check_emit());
@@ -52,16 +54,25 @@ class OptionReader {
   Result<> read_argument(const std::string& word) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
-    std::string* target = name == "--emit"      ? &options_.emitter
-                          : name == "--output"  ? &options_.directory
-                          : name == "--depfile" ? &options_.depfile
-                                                : nullptr;
+    std::string* target = name == "--emit"              ? &options_.emitter
+                          : name == "--output"          ? &options_.directory
+                          : name == "--depfile"         ? &options_.depfile
+                          : name == "--project-version" ? &version_
+                                                        : nullptr;
     if (target == nullptr) return fail("unknown option '{}'; --help lists all", word);
     if (equals == std::string::npos && next_ == words_.size()) return fail("option '{}' requires an argument", name);
     *target = equals == std::string::npos ? words_[next_++] : word.substr(equals + 1);
     if (target->empty()) return fail("the argument of option '{}' is empty", name);
     if (name == "--emit" && options_.action == Action::kCheck) options_.action = Action::kEmit;
     return {};
+  }
+
+  // "1.1" of "1.1.0".
+  Result<SinceVersion> read_version() const {
+    const std::string minor = version_.substr(0, version_.find('.', version_.find('.') + 1));
+    const auto version = SinceVersion::parse(minor);
+    if (!version) return fail("--project-version '{}' is no version such as 1.1", version_);
+    return *version;
   }
 
   Result<> check_emit() const {
@@ -72,6 +83,7 @@ class OptionReader {
   }
 
   const std::vector<std::string>& words_;
+  std::string version_;
   size_t next_ = 0;
   bool check_ = false;
   bool words_end_ = false;
@@ -80,7 +92,9 @@ class OptionReader {
 
 }  // namespace
 
-Result<Options> parse_options(const std::vector<std::string>& words) { return OptionReader(words).read(); }
+Result<Options> parse_options(const std::vector<std::string>& words, std::string_view program_version) {
+  return OptionReader(words, program_version).read();
+}
 
 std::string_view help_text() {
   return "Usage: qapi-gen --check [--strict|--no-strict] FILE...\n"
@@ -88,12 +102,14 @@ std::string_view help_text() {
          "\n"
          "Checks schemas in QEMU's QAPI language, or makes something of one.\n"
          "\n"
-         "  --check          only check: nothing on success, else the first mistake and status 1\n"
+         "  --check          only check: nothing on success, else what is wrong and status 1\n"
          "  --emit KIND      write what KIND says; see below\n"
          "  --output DIR     where to; files that do not change are not touched\n"
          "  --depfile FILE   also write what was read, for make and ninja\n"
          "  --strict         the project's rules, too (default)\n"
          "  --no-strict      the language's rules alone\n"
+         "  --project-version X.Y\n"
+         "                   nothing in the schema can be newer; this program's version by default\n"
          "  --version        print the version\n"
          "  --help           print this\n"
          "\n"

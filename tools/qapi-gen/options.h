@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "parser.h"
+#include "strict.h"
 
 namespace pagurus::qapi_gen {
 
@@ -18,10 +19,12 @@ struct Options {
   std::string directory;           // kEmit: where
   std::string depfile;             // kEmit: may be empty
   std::vector<std::string> files;  // kEmit: one
+  SinceVersion project_version;    // nothing in a schema can be newer
 };
 
-// Without the program's name.
-Result<Options> parse_options(const std::vector<std::string>& words);
+// Without the program's name.  The version of a schema's project is the program's own, X.Y.Z, unless the options
+// say otherwise.
+Result<Options> parse_options(const std::vector<std::string>& words, std::string_view program_version);
 std::string_view help_text();
 
 }  // namespace pagurus::qapi_gen

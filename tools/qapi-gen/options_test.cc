@@ -5,23 +5,25 @@
 namespace pagurus::qapi_gen {
 namespace {
 
+Result<Options> parse(const std::vector<std::string>& words) { return parse_options(words, "1.1.0"); }
+
 std::string refusal(const std::vector<std::string>& words) {
-  const auto options = parse_options(words);
+  const auto options = parse(words);
   return options ? "" : options.error().message();
 }
 
 TEST(Options, check_takes_files_and_is_strict_by_default) {
-  const auto options = parse_options({"--check", "a.json", "b.json"});
+  const auto options = parse({"--check", "a.json", "b.json"});
   ASSERT_TRUE(options.has_value());
   EXPECT_EQ(options->action, Options::Action::kCheck);
   EXPECT_EQ(options->dialect, Dialect::kStrict);
   EXPECT_EQ(options->files, (std::vector<std::string>{"a.json", "b.json"}));
-  EXPECT_EQ(parse_options({"a.json", "--no-strict", "--check"})->dialect, Dialect::kQemu);
-  EXPECT_EQ(parse_options({"--no-strict", "--strict", "--check", "a.json"})->dialect, Dialect::kStrict);
+  EXPECT_EQ(parse({"a.json", "--no-strict", "--check"})->dialect, Dialect::kQemu);
+  EXPECT_EQ(parse({"--no-strict", "--strict", "--check", "a.json"})->dialect, Dialect::kStrict);
 }
 
 TEST(Options, emit_takes_a_directory_and_one_file) {
-  const auto options = parse_options({"--emit", "cpp", "--output=out", "--depfile", "out.d", "--", "--a.json"});
+  const auto options = parse({"--emit", "cpp", "--output=out", "--depfile", "out.d", "--", "--a.json"});
   ASSERT_TRUE(options.has_value()) << options.error().message();
   EXPECT_EQ(options->action, Options::Action::kEmit);
   EXPECT_EQ(options->emitter, "cpp");
@@ -30,9 +32,16 @@ TEST(Options, emit_takes_a_directory_and_one_file) {
   EXPECT_EQ(options->files, std::vector<std::string>{"--a.json"});
 }
 
+TEST(Options, the_projects_version_is_the_programs_own_by_default) {
+  EXPECT_EQ(parse({"--check", "a.json"})->project_version, (SinceVersion{.major = 1, .minor = 1}));
+  EXPECT_EQ(parse({"--project-version", "2.10", "--check", "a.json"})->project_version,
+            (SinceVersion{.major = 2, .minor = 10}));
+  EXPECT_NE(refusal({"--project-version=2", "--check", "a.json"}).find("no version such as 1.1"), std::string::npos);
+}
+
 TEST(Options, help_and_version_need_nothing_else) {
-  EXPECT_EQ(parse_options({"--help"})->action, Options::Action::kHelp);
-  EXPECT_EQ(parse_options({"--version"})->action, Options::Action::kVersion);
+  EXPECT_EQ(parse({"--help"})->action, Options::Action::kHelp);
+  EXPECT_EQ(parse({"--version"})->action, Options::Action::kVersion);
 }
 
 TEST(Options, what_is_missing_is_named) {
