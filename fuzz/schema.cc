@@ -1,5 +1,5 @@
 // A schema that is anything, in one file or several, through the whole compiler: what it accepts must come
-// out as C++, too.
+// out as C++ and introspection, too.
 #include "schema.h"
 
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "emit_cpp.h"
+#include "emit_introspect.h"
 #include "emit_keyval.h"
 #include "fuzz/target.h"
 
@@ -36,6 +37,7 @@ void compile(const qapi_gen::MemoryReader& files, qapi_gen::Dialect dialect) {
   const auto schema = qapi_gen::load_schema("0.json", dialect, files);
   if (!schema) return check_refusal(schema.error());
   (void)qapi_gen::emit_cpp(**schema);
+  (void)qapi_gen::emit_introspect(**schema);
   (void)qapi_gen::emit_keyval(**schema);
 }
 
