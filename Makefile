@@ -7,6 +7,7 @@
 #   make unit       the unit tests alone
 #   make fuzz       every fuzzer for FUZZ_SECONDS
 #   make functional the functional tests alone
+#   make reference  write docs/reference and pagurus-qmp(7) from the schema
 #   make install    PREFIX=/usr/local by default
 #   make clean
 
@@ -26,7 +27,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test model unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels install clean
+.PHONY: all packages build demo test model unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels reference install clean
 
 all: build
 
@@ -88,6 +89,10 @@ functional-stock: build kernels
 # The nested test host itself, from outside.
 lab-checks: kernels
 	@lab/run-checks
+
+# The committed reference of commands, from the schema; a unit test compares them.
+reference: build
+	@$(BUILD)/qapi-gen --emit docs --output docs qapi/main.json
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)

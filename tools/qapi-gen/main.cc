@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "emit_cpp.h"
+#include "emit_docs.h"
 #include "emit_introspect.h"
 #include "emit_keyval.h"
 #include "options.h"
@@ -23,6 +24,7 @@ struct Emitter {
 
 constexpr std::array kEmitters = {
     Emitter{"cpp", "types, visitors, commands and events in C++", emit_cpp},
+    Emitter{"docs", "the reference as Markdown and a man page", emit_docs},
     Emitter{"introspect", "what query-qmp-schema answers, in C++", emit_introspect},
     Emitter{"keyval", "the command line's options in C++", emit_keyval},
 };
