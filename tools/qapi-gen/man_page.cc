@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 namespace pagurus::qapi_gen {
 namespace {
 
@@ -10,9 +12,12 @@ namespace {
 std::string escaped(std::string_view text) {
   std::string result;
   for (char c : text) {
-    if (c == '\\') result += "\\e";
-    else if (c == '-') result += "\\-";
-    else result += c;
+    if (c == '\\')
+      result += "\\e";
+    else if (c == '-')
+      result += "\\-";
+    else
+      result += c;
   }
   return result;
 }
@@ -49,9 +54,11 @@ class ManPage {
         ".SH NAME\n"
         "pagurus\\-qmp \\- commands, events and types of the control protocol of Pagurus\n"
         ".SH DESCRIPTION\n"
-        "A client of\n.BR pagurus (1)\nsends commands as JSON over a socket and receives replies and events; the protocol "
+        "A client of\n.BR pagurus (1)\nsends commands as JSON over a socket and receives replies and events; the "
+        "protocol "
         "is QMP, that of QEMU.\n"
         ".BR pagurusctl (1)\nis such a client: try\n.BR \"pagurusctl shell\" .\n";
+    if (!modules_.empty()) blocks(modules_.front().text);
     section("COMMANDS", {"Command"});
     section("EVENTS", {"Event"});
     section("TYPES", {"Struct", "Union", "Alternate", "Enum"});
@@ -98,21 +105,33 @@ class ManPage {
     std::string remark = item.type != nullptr ? type_words(*item.type) : "";
     if (!item.remark.empty()) remark += (remark.empty() ? "" : ", ") + item.remark;
     text_ += ".TP\n" + line_of(bold(item.name) + (remark.empty() ? "" : fmt::format(" ({})", escaped(remark))));
-    if (item.text.empty()) text_ += "\\&\n";
-    // Inside of a tagged paragraph, another one must not end it.
-    bool first = true;
-    for (const Block& block : item.text) {
-      if (!first) text_ += ".IP\n";
-      add(block);
-      first = false;
+    std::span<const Block> rest = item.text;
+    if (!rest.empty() && rest.front().kind == Block::Kind::kParagraph) {
+      add(rest.front());
+      rest = rest.subspan(1);
+    } else {
+      text_ += "\\&\n";
     }
+    if (rest.empty()) return;
+    // As far in as the text behind the name.
+    text_ += ".RS\n";
+    blocks(rest);
+    text_ += ".RE\n";
   }
 
-  void blocks(const std::vector<Block>& list) {
+  void blocks(std::span<const Block> list) {
+    size_t depth = 0;
     for (const Block& block : list) {
+      go_to(block.depth, depth);
       if (block.kind == Block::Kind::kParagraph || block.kind == Block::Kind::kHeading) text_ += ".PP\n";
       add(block);
     }
+    go_to(0, depth);
+  }
+
+  void go_to(size_t wanted, size_t& depth) {
+    for (; depth < wanted; ++depth) text_ += ".RS 3\n";
+    for (; depth > wanted; --depth) text_ += ".RE\n";
   }
 
   void add(const Block& block) {

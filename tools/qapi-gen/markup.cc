@@ -25,6 +25,11 @@ bool is_rule(std::string_view line) {
          std::ranges::all_of(line, [&](char c) { return c == line[0]; });
 }
 
+// "====" below a line of text, and at least as long.
+bool is_underline(std::string_view text, std::string_view line) {
+  return is_rule(line) && !is_rule(text) && indentation(text) == 0 && line.size() >= text.size();
+}
+
 class Reader {
  public:
   explicit Reader(std::string_view text) {
@@ -37,10 +42,16 @@ class Reader {
 
   std::vector<Block> read() {
     while (at_ < lines_.size()) {
-      if (blank(at_)) ++at_;
-      else if (is_rule(lines_[at_]) && at_ + 2 < lines_.size() && is_rule(lines_[at_ + 2])) read_heading();
-      else if (lines_[at_].substr(indentation(lines_[at_])).starts_with(".. ")) read_directive();
-      else read_prose();
+      if (blank(at_))
+        ++at_;
+      else if (is_rule(lines_[at_]) && at_ + 2 < lines_.size() && is_rule(lines_[at_ + 2]))
+        read_heading(1);
+      else if (at_ + 1 < lines_.size() && is_underline(lines_[at_], lines_[at_ + 1]))
+        read_heading(0);
+      else if (lines_[at_].substr(indentation(lines_[at_])).starts_with(".."))
+        read_directive();
+      else
+        read_prose();
     }
     return std::move(blocks_);
   }
@@ -48,23 +59,43 @@ class Reader {
  private:
   bool blank(size_t line) const { return indentation(lines_[line]) == lines_[line].size(); }
 
-  void read_heading() {
-    blocks_.push_back({.kind = Block::Kind::kHeading, .spans = parse_spans(lines_[at_ + 1])});
-    at_ += 3;
+  // Adds what stands this far in: inside of those items whose text begins no further in.
+  void add(Block block, size_t indented) {
+    while (!items_.empty() && items_.back().text_at > indented) items_.pop_back();
+    block.depth = items_.size();
+    for (const Item& item : items_) block.inset += item.width;
+    blocks_.push_back(std::move(block));
+  }
+
+  // `rules` above it; there is another one below.
+  void read_heading(size_t rules) {
+    add({.kind = Block::Kind::kHeading, .spans = parse_spans(lines_[at_ + rules])}, 0);
+    at_ += rules + 2;
   }
 
   // ".. qmp-example::" and what else there may be; text of its own becomes a paragraph.
   void read_directive() {
-    std::string_view line = std::string_view(lines_[at_]).substr(indentation(lines_[at_]) + 3);
     size_t outer = indentation(lines_[at_]);
-    std::string name(line.substr(0, line.find("::")));
+    std::string_view line = std::string_view(lines_[at_]).substr(outer + 2);
+    line.remove_prefix(indentation(line));
+    size_t colons = line.find("::");
     ++at_;
-    if (name == "qmp-example" || name == "code-block" || name == "code") return read_lines(outer, Block::Kind::kExample);
-    blocks_.push_back({.kind = Block::Kind::kParagraph, .spans = parse_spans(name + ":")});
+    if (colons == std::string_view::npos) return skip_comment(outer);
+    std::string name(line.substr(0, colons));
+    if (name == "qmp-example" || name == "code-block" || name == "code")
+      return read_lines(outer, outer, Block::Kind::kExample);
+    if (!name.empty()) name[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
+    add({.kind = Block::Kind::kParagraph, .spans = parse_spans(name + ":" + std::string(line.substr(colons + 2)))},
+        outer);
   }
 
-  // The lines that are further in than `outer`.
-  void read_lines(size_t outer, Block::Kind kind) {
+  // ".. words" are for readers of the schema alone, and so is what is further in.
+  void skip_comment(size_t outer) {
+    while (at_ < lines_.size() && !blank(at_) && indentation(lines_[at_]) > outer) ++at_;
+  }
+
+  // The lines that are further in than `outer`.  They are a block as far in as `place`.
+  void read_lines(size_t outer, size_t place, Block::Kind kind) {
     std::vector<std::string> body;
     size_t common = SIZE_MAX;
     while (at_ < lines_.size() && (blank(at_) || indentation(lines_[at_]) > outer)) {
@@ -78,7 +109,7 @@ class Reader {
     while (!body.empty() && body.back().empty()) body.pop_back();
     Block block{.kind = kind};
     for (const std::string& line : body) block.lines += (line.empty() ? line : line.substr(common)) + "\n";
-    if (!block.lines.empty()) blocks_.push_back(std::move(block));
+    if (!block.lines.empty()) add(std::move(block), place);
   }
 
   void read_prose() {
@@ -95,15 +126,25 @@ class Reader {
     }
     bool literal_follows = text.ends_with("::");
     if (literal_follows) text.pop_back();
+    bool is_item = block.kind == Block::Kind::kItem;
     if (text != ":") {
       block.spans = parse_spans(text);
-      blocks_.push_back(std::move(block));
+      size_t width = block.marker.size() + 1;
+      add(std::move(block), outer);
+      if (is_item) items_.push_back({.text_at = outer + 1, .width = width});
     }
-    if (literal_follows) read_lines(outer, Block::Kind::kLiteral);
+    if (literal_follows) read_lines(outer, is_item ? outer + 1 : outer, Block::Kind::kLiteral);
   }
+
+  // A list's item that the lines in hand may be part of.
+  struct Item {
+    size_t text_at;  // what is indented so far belongs to it
+    size_t width;    // of its marker
+  };
 
   std::vector<std::string> lines_;
   size_t at_ = 0;
+  std::vector<Item> items_;
   std::vector<Block> blocks_;
 };
 
@@ -113,8 +154,10 @@ std::vector<Span> parse_spans(std::string_view text) {
   std::vector<Span> spans;
   auto add = [&spans](Span::Kind kind, std::string_view words) {
     if (words.empty()) return;
-    if (kind == Span::Kind::kText && !spans.empty() && spans.back().kind == kind) spans.back().text += words;
-    else spans.push_back({kind, std::string(words)});
+    if (kind == Span::Kind::kText && !spans.empty() && spans.back().kind == kind)
+      spans.back().text += words;
+    else
+      spans.push_back({kind, std::string(words)});
   };
   while (!text.empty()) {
     size_t mark = std::min(text.find_first_of("`@"), text.size());

@@ -24,6 +24,8 @@ struct Block {
     kHeading,
   };
   Kind kind;
+  size_t depth = 0;  // in how many items of lists it is
+  size_t inset = 0;  // the width of their markers, each with its blank
   std::string marker;
   std::vector<Span> spans;  // kParagraph, kItem, kHeading
   std::string lines;        // kLiteral, kExample: with '\n' at the end of each

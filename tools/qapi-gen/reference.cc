@@ -19,8 +19,22 @@ std::string text_of(const std::vector<Span>& spans) {
   return text;
 }
 
+// What stands in parentheses behind a name.
+std::string remark_of(bool optional, const std::vector<Feature>& features, const std::string& condition) {
+  std::string remark = optional ? "optional" : "";
+  const auto add = [&](std::string_view word) { (remark += remark.empty() ? "" : ", ") += word; };
+  for (const Feature& feature : features) add(feature.name);
+  if (!condition.empty()) add(condition);
+  return remark;
+}
+
 std::string condition_text(const Condition& condition) {
   return condition.always() ? "" : fmt::format("if {}", condition.text());
+}
+
+std::string branch_condition(const Member& discriminator, const Branch& branch) {
+  std::string only = condition_text(branch.condition);
+  return fmt::format("If {} is {}{}", discriminator.name, branch.name, only.empty() ? "" : ", and " + only);
 }
 
 class EntryMaker {
@@ -65,7 +79,7 @@ class EntryMaker {
     entry_.items_title = "Values";
     for (const EnumMember& member : type.members) {
       entry_.items.push_back({.name = member.name,
-                              .remark = condition_text(member.condition),
+                              .remark = remark_of(false, member.features, condition_text(member.condition)),
                               .text = blocks_of(section(Kind::kMember, member.name))});
     }
   }
@@ -100,18 +114,14 @@ class EntryMaker {
     add(type.local_members);
     for (const Branch& branch : type.branches) {
       if (branch.implicit) continue;
-      entry_.links.push_back(
-          {.condition = fmt::format("If {} is {}", type.discriminator->name, branch.name), .type = branch.type});
+      entry_.links.push_back({.condition = branch_condition(*type.discriminator, branch), .type = branch.type});
     }
   }
 
   void add(const std::vector<Member>& members) {
     for (const Member& member : members) {
-      std::string remark = member.optional ? "optional" : "";
-      std::string condition = condition_text(member.condition);
-      if (!condition.empty()) remark += (remark.empty() ? "" : ", ") + condition;
       entry_.items.push_back({.name = member.name,
-                              .remark = remark,
+                              .remark = remark_of(member.optional, member.features, condition_text(member.condition)),
                               .type = member.type,
                               .text = blocks_of(section(Kind::kMember, member.name))});
     }
@@ -159,8 +169,10 @@ ReferenceModule module_of(const Schema& schema, const SourceFile& file) {
     for (const DocSection& section : doc->sections) {
       for (Block& block : parse_markup(section.text)) {
         bool is_title = block.kind == Block::Kind::kHeading && module.title.empty();
-        if (is_title) module.title = text_of(block.spans);
-        else module.text.push_back(std::move(block));
+        if (is_title)
+          module.title = text_of(block.spans);
+        else
+          module.text.push_back(std::move(block));
       }
     }
   }
@@ -175,7 +187,7 @@ std::vector<ReferenceModule> reference_of(const Schema& schema) {
   std::vector<ReferenceModule> modules;
   for (const auto& file : schema.parsed.files) {
     ReferenceModule module = module_of(schema, *file);
-    if (!module.entries.empty()) modules.push_back(std::move(module));
+    if (!module.entries.empty() || modules.empty()) modules.push_back(std::move(module));
   }
   return modules;
 }

@@ -34,7 +34,7 @@ struct ReferenceEntry {
   const Type* returns = nullptr;
   std::vector<Block> returns_text;
   std::vector<Block> errors;
-  std::vector<Block> more;   // sections after the tagged ones: examples, notes
+  std::vector<Block> more;           // sections after the tagged ones: examples, notes
   std::vector<std::string> remarks;  // "may be executed out of band", "if CONFIG_X"
   std::string since;
 };
@@ -47,7 +47,7 @@ struct ReferenceModule {
   std::vector<ReferenceEntry> entries;
 };
 
-// Modules without definitions are left out.
+// The schema's root first; other modules without definitions are left out.
 std::vector<ReferenceModule> reference_of(const Schema& schema);
 
 // "string", "integer", "array of": how people call built-in types; the name of others.
