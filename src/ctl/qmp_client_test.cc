@@ -46,6 +46,45 @@ TEST_F(QmpClientTest, an_error_reply_becomes_a_sentence_with_the_peers_words) {
   EXPECT_EQ(connected->execute("migrate").error().message(), "the peer refuses 'migrate': no way");
 }
 
+TEST_F(QmpClientTest, a_refusal_is_told_apart_from_a_lost_connection) {
+  auto connected = client();
+  say(R"({"error": {"class": "CommandNotFound", "desc": "no way"}, "id": 2})");
+  auto answer = connected->ask({.command = "x"});
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->error().error_class, "CommandNotFound");
+  EXPECT_FALSE(connected->closed());
+  server_.reset();
+  EXPECT_FALSE(connected->ask({.command = "x"}).has_value());
+  EXPECT_TRUE(connected->closed());
+}
+
+TEST_F(QmpClientTest, out_of_band_is_asked_for_where_it_is_offered) {
+  say(R"({"QMP": {"capabilities": ["oob"]}}{"return": {}, "id": 1}{"return": 1, "id": 2})");
+  auto connected = QmpClient::over(std::move(client_fd_), "it", Patience::of_ms(2000), QmpClient::Bands::kOutOfBand);
+  ASSERT_TRUE(connected.has_value());
+  EXPECT_TRUE(connected->ask({.command = "x", .band = QmpRequest::Band::kOut}).has_value());
+  char sent[256] = {};
+  ASSERT_GT(read(server_.get(), sent, sizeof sent - 1), 0);
+  EXPECT_STREQ(sent, R"({"execute": "qmp_capabilities", "id": 1, "arguments": {"enable": ["oob"]}})"
+                     "\n"
+                     R"({"exec-oob": "x", "id": 2})"
+                     "\n");
+}
+
+TEST_F(QmpClientTest, events_go_to_their_handler_as_they_are_read) {
+  auto connected = client();
+  std::string seen;
+  connected->set_event_handler([&](const Json& event) { seen += event.find("event")->as_string(); });
+  say(R"({"event": "A"}{"return": 7, "id": 2}{"event": "B"})");
+  EXPECT_TRUE(connected->execute("x").has_value());
+  EXPECT_EQ(seen, "A");
+  EXPECT_TRUE(connected->receive_events().has_value());
+  EXPECT_EQ(seen, "AB");
+  server_.reset();
+  EXPECT_FALSE(connected->receive_events().has_value());
+  EXPECT_TRUE(connected->closed());
+}
+
 TEST_F(QmpClientTest, silence_ends_in_an_error_at_the_deadline) {
   auto connected = client(100);
   EXPECT_EQ(connected->execute("x").error().message(), "the peer did not answer in time");

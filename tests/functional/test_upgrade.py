@@ -280,7 +280,7 @@ def test_qmp_executes_one_command(running):
     done = ctl("qmp", running.path, "no-such-command")
     assert done.returncode == 1 and "no-such-command" in done.stderr
     done = ctl("qmp", running.path, "migrate", "{broken")
-    assert done.returncode == 1 and done.stderr.startswith("pagurusctl: ")
+    assert done.returncode == 2 and done.stderr.startswith("pagurusctl: ")
 
 
 def test_the_program_lists_its_commands():
