@@ -1,5 +1,5 @@
 // A schema that is anything, in one file or several, through the whole compiler: what it accepts must come
-// out as C++ and introspection, too.
+// out as C++, introspection and documents, too, and the strict rules must have places for what they find.
 #include "schema.h"
 
 #include <filesystem>
@@ -7,9 +7,11 @@
 #include <iterator>
 
 #include "emit_cpp.h"
+#include "emit_docs.h"
 #include "emit_introspect.h"
 #include "emit_keyval.h"
 #include "fuzz/target.h"
+#include "strict.h"
 
 namespace pagurus::fuzz {
 namespace {
@@ -39,6 +41,10 @@ void compile(const qapi_gen::MemoryReader& files, qapi_gen::Dialect dialect) {
   (void)qapi_gen::emit_cpp(**schema);
   (void)qapi_gen::emit_introspect(**schema);
   (void)qapi_gen::emit_keyval(**schema);
+  (void)qapi_gen::emit_docs(**schema);
+  for (const qapi_gen::Diagnostic& finding : qapi_gen::strict_check(**schema, {.major = 1, .minor = 1})) {
+    CHECK(finding.at.file != nullptr && !finding.rule.empty(), "a finding has a place and a rule");
+  }
 }
 
 }  // namespace
@@ -48,7 +54,8 @@ std::vector<Bytes> seeds() {
       bytes_of("{'include':'1.json'}{'include':'2.json'}\x1e{'include':'2.json'}{'struct':'A','data':{'b':'B'}}\x1e"
                "{'enum':'B','data':['c']}"),
       bytes_of("{'include':'1.json'}\x1e{'include':'0.json'}")};
-  for (const char* directory : {QAPI_GEN_TESTS "/accept", QAPI_GEN_TESTS "/refuse"}) {
+  for (const char* directory : {QAPI_GEN_TESTS "/accept", QAPI_GEN_TESTS "/refuse", QAPI_GEN_TESTS "/strict/accept",
+                                QAPI_GEN_TESTS "/strict/refuse"}) {
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
       if (entry.path().extension() != ".json") continue;
       std::ifstream file(entry.path(), std::ios::binary);

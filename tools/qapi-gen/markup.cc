@@ -6,6 +6,9 @@
 namespace pagurus::qapi_gen {
 namespace {
 
+// What an example shows, in front of its lines.
+constexpr std::string_view kTitle = ":title: ";
+
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_'; }
 
 size_t indentation(std::string_view line) { return std::min(line.find_first_not_of(' '), line.size()); }
@@ -99,7 +102,11 @@ class Reader {
     std::vector<std::string> body;
     size_t common = SIZE_MAX;
     while (at_ < lines_.size() && (blank(at_) || indentation(lines_[at_]) > outer)) {
-      bool option = body.empty() && std::string_view(lines_[at_]).substr(indentation(lines_[at_])).starts_with(":");
+      std::string_view line = std::string_view(lines_[at_]).substr(indentation(lines_[at_]));
+      if (body.empty() && line.starts_with(kTitle)) {
+        add({.kind = Block::Kind::kParagraph, .spans = parse_spans(line.substr(kTitle.size()))}, place);
+      }
+      bool option = body.empty() && line.starts_with(":");
       if (!option && !(body.empty() && blank(at_))) {
         body.push_back(blank(at_) ? "" : lines_[at_]);
         if (!blank(at_)) common = std::min(common, indentation(lines_[at_]));

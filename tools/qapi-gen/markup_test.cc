@@ -33,7 +33,9 @@ TEST(Markup, paragraphs_are_joined_and_lists_are_split) {
 TEST(Markup, examples_and_literal_blocks_keep_their_lines) {
   auto blocks = parse_markup(
       ".. qmp-example::\n   :title: x\n\n    -> {\n         1 }\n\n    <- {}\n\nAnd so::\n\n  a\n    b\nc\n");
-  ASSERT_EQ(blocks.size(), 4u);
+  ASSERT_EQ(blocks.size(), 5u);
+  EXPECT_EQ(shown(blocks[0].spans), "[x]");
+  blocks.erase(blocks.begin());
   EXPECT_EQ(blocks[0].kind, Block::Kind::kExample);
   EXPECT_EQ(blocks[0].lines, "-> {\n     1 }\n\n<- {}\n");
   EXPECT_EQ(shown(blocks[1].spans), "[And so:]");
