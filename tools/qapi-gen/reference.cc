@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace pagurus::qapi_gen {
 namespace {
 
 using Kind = DocSection::Kind;
-
-std::vector<Block> blocks_of(const DocSection* section) {
-  return section != nullptr ? parse_markup(section->text) : std::vector<Block>();
-}
 
 std::string text_of(const std::vector<Span>& spans) {
   std::string text;
@@ -39,7 +36,12 @@ std::string branch_condition(const Member& discriminator, const Branch& branch) 
 
 class EntryMaker {
  public:
-  explicit EntryMaker(const Entity& entity) : entity_(entity), entry_{.entity = &entity} {}
+  explicit EntryMaker(const Entity& entity) : entity_(entity), entry_{.entity = &entity} {
+    if (entity.doc == nullptr) return;
+    for (const DocSection& section : entity.doc->sections) {
+      if (section.kind == Kind::kMember) members_.emplace(section.name, &section);
+    }
+  }
 
   ReferenceEntry make() {
     switch (entity_.kind) {
@@ -56,8 +58,9 @@ class EntryMaker {
   }
 
  private:
-  const DocSection* section(Kind kind, std::string_view name) const {
-    return entity_.doc != nullptr ? entity_.doc->find(kind, name) : nullptr;
+  std::vector<Block> text_about(std::string_view member) const {
+    const auto section = members_.find(member);
+    return section != members_.end() ? parse_markup(section->second->text) : std::vector<Block>();
   }
 
   void make_command(const Command& command) {
@@ -80,7 +83,7 @@ class EntryMaker {
     for (const EnumMember& member : type.members) {
       entry_.items.push_back({.name = member.name,
                               .remark = remark_of(false, member.features, condition_text(member.condition)),
-                              .text = blocks_of(section(Kind::kMember, member.name))});
+                              .text = text_about(member.name)});
     }
   }
 
@@ -91,7 +94,7 @@ class EntryMaker {
       entry_.items.push_back({.name = branch.name,
                               .remark = condition_text(branch.condition),
                               .type = branch.type,
-                              .text = blocks_of(section(Kind::kMember, branch.name))});
+                              .text = text_about(branch.name)});
     }
   }
 
@@ -123,7 +126,7 @@ class EntryMaker {
       entry_.items.push_back({.name = member.name,
                               .remark = remark_of(member.optional, member.features, condition_text(member.condition)),
                               .type = member.type,
-                              .text = blocks_of(section(Kind::kMember, member.name))});
+                              .text = text_about(member.name)});
     }
   }
 
@@ -135,10 +138,10 @@ class EntryMaker {
     bool introduction = true;
     for (const DocSection& part : entity_.doc->sections) {
       switch (part.kind) {
-        case Kind::kPlain: append(introduction ? entry_.text : entry_.more, blocks_of(&part)); break;
-        case Kind::kFeature: entry_.features.push_back({.name = part.name, .text = blocks_of(&part)}); break;
-        case Kind::kReturns: append(entry_.returns_text, blocks_of(&part)); break;
-        case Kind::kErrors: append(entry_.errors, blocks_of(&part)); break;
+        case Kind::kPlain: append(introduction ? entry_.text : entry_.more, parse_markup(part.text)); break;
+        case Kind::kFeature: entry_.features.push_back({.name = part.name, .text = parse_markup(part.text)}); break;
+        case Kind::kReturns: append(entry_.returns_text, parse_markup(part.text)); break;
+        case Kind::kErrors: append(entry_.errors, parse_markup(part.text)); break;
         case Kind::kSince: entry_.since = text_of(parse_spans(part.text)); break;
         case Kind::kMember:
         case Kind::kTodo: break;
@@ -154,6 +157,7 @@ class EntryMaker {
   }
 
   const Entity& entity_;
+  std::unordered_map<std::string_view, const DocSection*> members_;  // what is said about each
   ReferenceEntry entry_;
 };
 

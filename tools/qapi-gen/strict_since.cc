@@ -36,8 +36,8 @@ std::vector<Addition> additions(const DocSection& section) {
   std::ranges::replace(text, '\n', ' ');
   for (size_t at = text.find('('); at != std::string::npos; at = text.find('(', at + 1)) {
     if (!starts_addition(std::string_view(text).substr(at))) continue;
-    const size_t close = text.find(')', at);
-    const size_t end = close == std::string::npos ? text.size() : close + 1;
+    const size_t stop = std::min(text.find_first_of("()", at + 1), text.size());
+    const size_t end = text.substr(stop, 1) == ")" ? stop + 1 : stop;
     Addition addition{.at = at, .end = end, .text = text.substr(at, end - at), .version = {}};
     if (addition.text.starts_with(kStart) && addition.text.ends_with(')')) {
       addition.version =
