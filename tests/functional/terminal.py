@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pathlib
 import pty
 import re
 import select
@@ -11,6 +12,9 @@ import termios
 import time
 
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
+
+
+LEAKS_OF_LIBEDIT = f"suppressions={pathlib.Path(__file__).parent}/leak-suppressions.txt:print_suppressions=0"
 
 
 class Terminal:
@@ -24,7 +28,8 @@ class Terminal:
 
         self.process = subprocess.Popen(
             [str(argument) for argument in arguments], stdin=slave, stdout=slave, stderr=slave, close_fds=True,
-            preexec_fn=take_terminal, env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment})
+            preexec_fn=take_terminal,
+            env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "LSAN_OPTIONS": LEAKS_OF_LIBEDIT, **environment})
         os.close(slave)
         self.output = b""  # what has not been expected yet
 
