@@ -1,6 +1,6 @@
 // The hand-over's channel and messages, as a hostile peer reaches them: framed bytes on a socket,
 // and, because the checksum keeps most of those out, each message's body by itself.
-#include "migration/channel.h"
+#include "wire/channel.h"
 
 #include <sys/socket.h>
 
@@ -21,6 +21,7 @@ namespace pagurus::fuzz {
 namespace {
 
 using namespace migration;
+using namespace wire;
 
 constexpr size_t kMaxDescriptors = 4;
 

@@ -49,7 +49,7 @@ void Destination::on_connection() {
 }
 
 Result<void> Destination::accept(UniqueFd socket) {
-  channel_.emplace(TRY(Channel::of_socket(std::move(socket))));
+  channel_.emplace(TRY(wire::Channel::of_socket(std::move(socket))));
   Destination* self = this;
   socket_watch_ = TRY(environment_.loop.watch_fd(channel_->fd(), EPOLLIN, [self](uint32_t) { self->on_readable(); }));
   death_watch_ =
@@ -81,8 +81,8 @@ void Destination::on_readable() {
 // A source that gave up has said why before it hung up on us.
 Error Destination::explain(Error error) {
   auto last = channel_->try_receive();
-  if (!last || !*last || (*last)->type != MessageType::kRefused) return error;
-  auto refused = std::move(**last).as<Refused>();
+  if (!last || !*last || (*last)->type != wire::MessageType::kRefused) return error;
+  auto refused = std::move(**last).as<wire::Refused>();
   return refused ? Error(fmt::format("the source ended the hand-over: {}", refused->reason)) : error;
 }
 
@@ -92,24 +92,24 @@ void Destination::on_peer_death() {
   if (step_ != Step::kEnded && step_ != Step::kListening) end(Error("the source process died"));
 }
 
-Result<void> Destination::handle(Message message, int64_t received_ns) {
-  if (message.type == MessageType::kRefused) {
-    auto refused = TRY(std::move(message).as<Refused>());
+Result<void> Destination::handle(wire::Message message, int64_t received_ns) {
+  if (message.type == wire::MessageType::kRefused) {
+    auto refused = TRY(std::move(message).as<wire::Refused>());
     return fail("the source ended the hand-over: {}", refused.reason);
   }
-  if (step_ == Step::kHello && message.type == MessageType::kHello) {
-    return on_hello(TRY(std::move(message).as<Hello>()));
+  if (step_ == Step::kHello && message.type == wire::MessageType::kHello) {
+    return on_hello(TRY(std::move(message).as<wire::Hello>()));
   }
-  if (step_ == Step::kWelcomed && message.type == MessageType::kPrepare) {
-    return on_prepare(TRY(std::move(message).as<Prepare>()));
+  if (step_ == Step::kWelcomed && message.type == wire::MessageType::kPrepare) {
+    return on_prepare(TRY(std::move(message).as<wire::Prepare>()));
   }
-  if (step_ == Step::kReady && message.type == MessageType::kState) {
-    return on_state(TRY(std::move(message).as<State>()), received_ns);
+  if (step_ == Step::kReady && message.type == wire::MessageType::kState) {
+    return on_state(TRY(std::move(message).as<wire::State>()), received_ns);
   }
   return fail("the source sent message {} out of turn", static_cast<unsigned>(message.type));
 }
 
-Result<void> Destination::on_hello(const Hello& hello) {
+Result<void> Destination::on_hello(const wire::Hello& hello) {
   Settings settings = environment_.settings();
   transfer_ = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
   TRY(check_announced(environment_.machine, settings, transfer_));
@@ -121,11 +121,11 @@ Result<void> Destination::on_hello(const Hello& hello) {
   }
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, kPrepareTimeoutUs, "PREPARE"));
-  Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}};
-  return channel_->send(MessageType::kWelcome, welcome, monotonic_ns() + kSendTimeoutNs);
+  wire::Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}};
+  return channel_->send(wire::MessageType::kWelcome, welcome, monotonic_ns() + kSendTimeoutNs);
 }
 
-Result<void> Destination::on_prepare(Prepare prepare) {
+Result<void> Destination::on_prepare(wire::Prepare prepare) {
   int64_t begin_ns = monotonic_ns();
   // From here on this process holds a part of the guest: a failure ends it.
   TRY(await(Step::kReady, kStateTimeoutUs, "STATE"));
@@ -135,22 +135,23 @@ Result<void> Destination::on_prepare(Prepare prepare) {
   TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(prepare.rehearsal))));
   int64_t now = monotonic_ns();
   timeline_.add("prepare", begin_ns, now);
-  return channel_->send(MessageType::kReady, Ready{.prepared_ns = static_cast<uint64_t>(now - begin_ns)},
+  return channel_->send(wire::MessageType::kReady, wire::Ready{.prepared_ns = static_cast<uint64_t>(now - begin_ns)},
                         now + kSendTimeoutNs);
 }
 
 // The pause.
-Result<void> Destination::on_state(State state, int64_t received_ns) {
+Result<void> Destination::on_state(wire::State state, int64_t received_ns) {
   TRY(load(std::move(state.sections)));
-  Running times{.received_ns = static_cast<uint64_t>(received_ns), .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
+  wire::Running times{.received_ns = static_cast<uint64_t>(received_ns),
+                      .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
   if (!ownership_->claim_for_destination()) return fail("the source has taken the guest back");
   times.owned_ns = static_cast<uint64_t>(monotonic_ns());
   enter(state, times);
   return {};
 }
 
-Result<void> Destination::load(std::vector<SectionData> sections) {
-  std::vector<SectionData> of_machine;
+Result<void> Destination::load(std::vector<wire::SectionData> sections) {
+  std::vector<wire::SectionData> of_machine;
   for (auto& section : sections) {
     auto extra = std::ranges::find(environment_.extras, section.name, &Extra::name);
     if (extra == environment_.extras.end()) {
@@ -173,11 +174,11 @@ Result<void> Destination::load(std::vector<SectionData> sections) {
 }
 
 // From here on nothing may fail: the guest is ours.
-void Destination::enter(const State& state, Running times) {
+void Destination::enter(const wire::State& state, wire::Running times) {
   bool run = state.run && !environment_.stay_paused;
   times.running_ns = static_cast<uint64_t>(
       environment_.machine.enter(run ? machine::Handover::Enter::kRunning : machine::Handover::Enter::kPaused));
-  if (auto sent = channel_->send(MessageType::kRunning, times, monotonic_ns() + kSendTimeoutNs); !sent) {
+  if (auto sent = channel_->send(wire::MessageType::kRunning, times, monotonic_ns() + kSendTimeoutNs); !sent) {
     log_info("the guest runs here; the source was not told: {}", sent.error().message());
   }
   for (const Extra& extra : environment_.extras) extra.movable->thaw();
@@ -203,7 +204,7 @@ void Destination::enter(const State& state, Running times) {
 void Destination::end(const Error& why) {
   if (step_ == Step::kEnded) return;
   // Best effort: the closed channel says it too, without the reason.
-  (void)channel_->send(MessageType::kRefused, Refused{why.message()}, monotonic_ns() + 10'000'000);
+  (void)channel_->send(wire::MessageType::kRefused, wire::Refused{why.message()}, monotonic_ns() + 10'000'000);
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
   timeout_ = event::Watch();

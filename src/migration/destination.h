@@ -22,9 +22,9 @@
 
 #include "chardev/unix_listener.h"
 #include "event/loop.h"
-#include "migration/channel.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
+#include "wire/channel.h"
 
 namespace pagurus::migration {
 
@@ -58,12 +58,12 @@ class Destination {
   Result<void> await(Step step, uint64_t timeout_us, const char* what);
   void on_readable();
   void on_peer_death();
-  Result<void> handle(Message message, int64_t received_ns);
-  Result<void> on_hello(const Hello& hello);
-  Result<void> on_prepare(Prepare prepare);
-  Result<void> on_state(State state, int64_t received_ns);
-  Result<void> load(std::vector<SectionData> sections);
-  void enter(const State& state, Running times);
+  Result<void> handle(wire::Message message, int64_t received_ns);
+  Result<void> on_hello(const wire::Hello& hello);
+  Result<void> on_prepare(wire::Prepare prepare);
+  Result<void> on_state(wire::State state, int64_t received_ns);
+  Result<void> load(std::vector<wire::SectionData> sections);
+  void enter(const wire::State& state, wire::Running times);
   Error explain(Error error);
   void end(const Error& why);
 
@@ -71,7 +71,7 @@ class Destination {
   std::optional<chardev::UnixListener> listener_;
   Timeline timeline_;
   Step step_ = Step::kListening;
-  std::optional<Channel> channel_;
+  std::optional<wire::Channel> channel_;
   std::optional<Ownership> ownership_;
   std::set<std::string> transfer_;  // back ends of devices and extras, by name
   event::Watch listen_watch_;

@@ -24,7 +24,7 @@ Result<void> compare_lists(const char* what, const std::vector<Entry>& source, c
   return {};
 }
 
-Transfer transfer_of(const Hello& hello) {
+Transfer transfer_of(const wire::Hello& hello) {
   if (hello.backend_transfer && hello.targets.empty()) return Transfer::all();
   return Transfer::only({hello.targets.begin(), hello.targets.end()});
 }
@@ -49,13 +49,15 @@ Result<void> compare_parameter(const Transfer& source, const Transfer& destinati
 
 std::string vmm_version() { return PAGURUS_VERSION; }
 
-Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras) {
-  Hello hello;
+wire::Hello make_hello(const machine::Handover& machine, const Parameters& parameters,
+                       std::vector<std::string> extras) {
+  wire::Hello hello;
   hello.vmm_version = vmm_version();
   hello.backend_transfer = parameters.transfer.any();
   hello.targets.assign(parameters.transfer.targets().begin(), parameters.transfer.targets().end());
   for (const auto& fact : machine.facts()) hello.facts.push_back({fact.name, fact.value});
-  for (const auto& section : machine.sections()) hello.sections.push_back({section.name, section.signature});
+  for (const auto& section : machine.sections())
+    hello.sections.push_back({.name = section.name, .signature = section.signature});
   for (const auto& movable : machine.movables()) {
     hello.backends.push_back({movable.name, movable.target, movable.kind, movable.signature, movable.takes_part});
   }
@@ -63,19 +65,20 @@ Hello make_hello(const machine::Handover& machine, const Parameters& parameters,
   return hello;
 }
 
-Result<std::set<std::string>> compare(const Hello& source, const Hello& destination) {
+Result<std::set<std::string>> compare(const wire::Hello& source, const wire::Hello& destination) {
   Transfer choice = transfer_of(source);
   TRY(compare_parameter(choice, transfer_of(destination)));
-  TRY(compare_lists("property", source.facts, destination.facts, [](const FactEntry& fact) { return fact.value; }));
+  TRY(compare_lists("property", source.facts, destination.facts,
+                    [](const wire::FactEntry& fact) { return fact.value; }));
   TRY(compare_lists("state section", source.sections, destination.sections,
-                    [](const SectionEntry& section) { return section.signature; }));
-  TRY(compare_lists("back end", source.backends, destination.backends, [](const BackendEntry& backend) {
+                    [](const wire::SectionEntry& section) { return section.signature; }));
+  TRY(compare_lists("back end", source.backends, destination.backends, [](const wire::BackendEntry& backend) {
     return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off");
   }));
   std::set<std::string> transfer;
   for (size_t i = 0; i < source.backends.size(); ++i) {
-    const BackendEntry& from = source.backends[i];
-    const BackendEntry& to = destination.backends[i];
+    const wire::BackendEntry& from = source.backends[i];
+    const wire::BackendEntry& to = destination.backends[i];
     if (!from.takes_part || !choice.includes(from.target)) continue;
     if (from.kind != to.kind) {
       return fail("{}: the source has kind '{}', this destination '{}'", from.name, from.kind, to.kind);
@@ -94,14 +97,16 @@ Result<void> check_announced(const machine::Handover& machine, const Settings& s
   for (const auto& movable : machine.movables()) {
     bool arrives = transfer.contains(movable.name);
     if (movable.announced && !arrives) {
-      return fail("{} has local-incoming=on, but would not be transferred: set parameter 'backend-transfer' or "
-                  "capability 'local-tap' on both sides, or leave local-incoming=on away",
-                  movable.name);
+      return fail(
+          "{} has local-incoming=on, but would not be transferred: set parameter 'backend-transfer' or "
+          "capability 'local-tap' on both sides, or leave local-incoming=on away",
+          movable.name);
     }
     if (arrives && !movable.announced && settings.capabilities.local_tap) {
-      return fail("{} has no local-incoming=on, which capability 'local-tap' needs: add it, or use parameter "
-                  "'backend-transfer' instead of the capability",
-                  movable.name);
+      return fail(
+          "{} has no local-incoming=on, which capability 'local-tap' needs: add it, or use parameter "
+          "'backend-transfer' instead of the capability",
+          movable.name);
     }
   }
   return {};

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "machine/handover.h"
-#include "migration/messages.h"
 #include "migration/migration.h"
+#include "wire/messages.h"
 
 namespace pagurus::migration {
 
@@ -14,11 +14,11 @@ namespace pagurus::migration {
 std::string vmm_version();
 
 // The manifest of this process's machine.  `extras`: names of what it can give besides.
-Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras);
+wire::Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras);
 
 // Fails with the first difference, worded from the destination's point of view ("the source has
 // ..., this destination has ...").  Success: the names of the back ends that will be transferred.
-Result<std::set<std::string>> compare(const Hello& source, const Hello& destination);
+Result<std::set<std::string>> compare(const wire::Hello& source, const wire::Hello& destination);
 
 // What local-incoming=on announces must be what arrives, and with the capability local-tap nothing else
 // may arrive.

@@ -5,8 +5,8 @@
 namespace pagurus::migration {
 namespace {
 
-Hello sample() {
-  Hello hello;
+wire::Hello sample() {
+  wire::Hello hello;
   hello.vmm_version = "1.1.0";
   hello.backend_transfer = true;
   hello.facts = {{"machine type", "pagurus-1.1"}, {"RAM size", "256 MiB"}};
@@ -16,7 +16,7 @@ Hello sample() {
   return hello;
 }
 
-std::string refusal(const Hello& source, const Hello& destination) {
+std::string refusal(const wire::Hello& source, const wire::Hello& destination) {
   auto result = compare(source, destination);
   return result ? "accepted" : result.error().message();
 }
@@ -28,19 +28,19 @@ TEST(Manifest, equal_machines_agree_on_what_is_transferred) {
 }
 
 TEST(Manifest, a_device_without_the_property_keeps_its_back_end) {
-  Hello hello = sample();
+  wire::Hello hello = sample();
   hello.backends[1].takes_part = false;
   EXPECT_EQ(*compare(hello, hello), std::set<std::string>{"netdev n0"});
 }
 
 TEST(Manifest, targets_limit_what_is_transferred) {
-  Hello hello = sample();
+  wire::Hello hello = sample();
   hello.targets = {"virtio-net-tap"};
   EXPECT_EQ(*compare(hello, hello), std::set<std::string>{"netdev n0"});
 }
 
 TEST(Manifest, different_targets_are_refused_in_words) {
-  Hello limited = sample();
+  wire::Hello limited = sample();
   limited.targets = {"virtio-net-tap"};
   EXPECT_EQ(refusal(sample(), limited),
             "migration parameter 'backend-transfer' is 'on' on the source and 'virtio-net-tap' on the destination: set "
@@ -48,19 +48,19 @@ TEST(Manifest, different_targets_are_refused_in_words) {
 }
 
 TEST(Manifest, without_the_parameter_nothing_is_transferred) {
-  Hello hello = sample();
+  wire::Hello hello = sample();
   hello.backend_transfer = false;
   EXPECT_TRUE(compare(hello, hello)->empty());
 }
 
 TEST(Manifest, the_version_of_the_vmm_is_not_compared) {
-  Hello newer = sample();
+  wire::Hello newer = sample();
   newer.vmm_version = "9.9";
   EXPECT_TRUE(compare(sample(), newer).has_value());
 }
 
 TEST(Manifest, a_parameter_set_on_one_side_only_is_refused_in_words) {
-  Hello off = sample();
+  wire::Hello off = sample();
   off.backend_transfer = false;
   EXPECT_EQ(refusal(sample(), off),
             "migration parameter 'backend-transfer' is set on the source but not on the destination: set it with "
@@ -69,7 +69,7 @@ TEST(Manifest, a_parameter_set_on_one_side_only_is_refused_in_words) {
 }
 
 TEST(Manifest, the_first_difference_is_named) {
-  Hello other = sample();
+  wire::Hello other = sample();
   other.facts[1].value = "512 MiB";
   EXPECT_EQ(refusal(sample(), other),
             "property 'RAM size' differs: the source has '256 MiB', this destination '512 MiB'");
@@ -92,9 +92,9 @@ TEST(Manifest, the_first_difference_is_named) {
 }
 
 TEST(Manifest, a_back_end_that_stays_may_be_of_another_kind) {
-  Hello source = sample();
+  wire::Hello source = sample();
   source.backends[1].takes_part = false;
-  Hello other = source;
+  wire::Hello other = source;
   other.backends[1].kind = "null";
   EXPECT_TRUE(compare(source, other).has_value());
 }

@@ -135,7 +135,10 @@ Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
   destination_ =
       TRY(Destination::start({.loop = environment_.loop,
                               .machine = environment_.machine.handover(),
-                              .settings = [this] { return Settings{in_force(), capabilities_}; },
+                              .settings =
+                                  [this] {
+                                    return Settings{in_force(), capabilities_};
+                                  },
                               .extras = extras(Which::kPending),
                               .stay_paused = stay_paused_,
                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); },

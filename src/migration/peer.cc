@@ -2,11 +2,11 @@
 
 namespace pagurus::migration {
 
-std::vector<SectionData> to_messages(std::vector<machine::SavedSection> sections) {
-  std::vector<SectionData> messages;
+std::vector<wire::SectionData> to_messages(std::vector<machine::SavedSection> sections) {
+  std::vector<wire::SectionData> messages;
   messages.reserve(sections.size());
   for (auto& section : sections) {
-    SectionData data{
+    wire::SectionData data{
         .name = std::move(section.name), .version = section.version, .bytes = std::move(section.bytes), .fds = {}};
     for (int fd : section.fds) data.fds.push_back(vmstate::Fd::lend(fd));
     messages.push_back(std::move(data));
@@ -14,7 +14,7 @@ std::vector<SectionData> to_messages(std::vector<machine::SavedSection> sections
   return messages;
 }
 
-std::vector<machine::LoadedSection> to_sections(std::vector<SectionData> messages) {
+std::vector<machine::LoadedSection> to_sections(std::vector<wire::SectionData> messages) {
   std::vector<machine::LoadedSection> sections;
   sections.reserve(messages.size());
   for (auto& data : messages) {

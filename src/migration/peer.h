@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "machine/handover.h"
-#include "migration/messages.h"
 #include "migration/migration.h"
+#include "wire/messages.h"
 
 namespace pagurus::migration {
 
@@ -42,7 +42,7 @@ struct Outcome {
   std::string error;
 };
 
-std::vector<SectionData> to_messages(std::vector<machine::SavedSection> sections);
-std::vector<machine::LoadedSection> to_sections(std::vector<SectionData> messages);
+std::vector<wire::SectionData> to_messages(std::vector<machine::SavedSection> sections);
+std::vector<machine::LoadedSection> to_sections(std::vector<wire::SectionData> messages);
 
 }  // namespace pagurus::migration

@@ -15,9 +15,10 @@ constexpr uint64_t kPrepareTimeoutUs = 60'000'000;
 constexpr int64_t kSendTimeoutNs = 5'000'000'000;
 
 // The times are the peer's word: used only if they lie in order within the pause.
-bool plausible(const Running& times, int64_t stop_ns) {
-  const uint64_t moments[] = {static_cast<uint64_t>(stop_ns), times.received_ns, times.loaded_ns,
-                              times.owned_ns,                 times.running_ns,  static_cast<uint64_t>(monotonic_ns())};
+bool plausible(const wire::Running& times, int64_t stop_ns) {
+  const uint64_t moments[] = {
+      static_cast<uint64_t>(stop_ns),       times.received_ns, times.loaded_ns, times.owned_ns, times.running_ns,
+      static_cast<uint64_t>(monotonic_ns())};
   return std::ranges::is_sorted(moments);
 }
 
@@ -25,7 +26,7 @@ bool plausible(const Running& times, int64_t stop_ns) {
 
 Result<std::unique_ptr<Source>> Source::start(Environment environment, const std::string& path) {
   TRY(check_movable(environment.machine, environment.parameters));
-  auto channel = TRY(Channel::connect(path));
+  auto channel = TRY(wire::Channel::connect(path));
   std::unique_ptr<Source> source(new Source(std::move(environment), std::move(channel)));
   TRY(source->send_hello());
   return source;
@@ -39,7 +40,7 @@ Result<void> Source::send_hello() {
   std::vector<std::string> extras;
   for (const Extra& extra : environment_.extras) extras.push_back(extra.name);
   TRY(await(Step::kHello, kHelloTimeoutUs));
-  return channel_.send(MessageType::kHello, make_hello(environment_.machine, environment_.parameters, extras),
+  return channel_.send(wire::MessageType::kHello, make_hello(environment_.machine, environment_.parameters, extras),
                        monotonic_ns() + kSendTimeoutNs);
 }
 
@@ -68,18 +69,18 @@ void Source::on_peer_death() {
   end(Status::kFailed, "the destination process died");
 }
 
-Result<void> Source::handle(Message message) {
-  if (message.type == MessageType::kRefused) {
-    auto refused = TRY(std::move(message).as<Refused>());
+Result<void> Source::handle(wire::Message message) {
+  if (message.type == wire::MessageType::kRefused) {
+    auto refused = TRY(std::move(message).as<wire::Refused>());
     return fail("the destination refused: {}", refused.reason);
   }
   int64_t now = monotonic_ns();
-  if (step_ == Step::kHello && message.type == MessageType::kWelcome) {
+  if (step_ == Step::kHello && message.type == wire::MessageType::kWelcome) {
     timeline_.add("hello", step_began_ns_, now);
-    return on_welcome(TRY(std::move(message).as<Welcome>()));
+    return on_welcome(TRY(std::move(message).as<wire::Welcome>()));
   }
-  if (step_ == Step::kPrepare && message.type == MessageType::kReady) {
-    TRY(std::move(message).as<Ready>());
+  if (step_ == Step::kPrepare && message.type == wire::MessageType::kReady) {
+    TRY(std::move(message).as<wire::Ready>());
     timeline_.add("prepare", step_began_ns_, now);
     hand_over();
     return {};
@@ -87,7 +88,7 @@ Result<void> Source::handle(Message message) {
   return fail("the destination sent message {} out of turn", static_cast<unsigned>(message.type));
 }
 
-Result<void> Source::on_welcome(Welcome welcome) {
+Result<void> Source::on_welcome(wire::Welcome welcome) {
   for (const auto& movable : environment_.machine.movables()) {
     bool wanted = std::ranges::count(welcome.wanted, movable.name) != 0;
     if (wanted != (movable.takes_part && environment_.parameters.transfer.includes(movable.target))) {
@@ -102,11 +103,11 @@ Result<void> Source::on_welcome(Welcome welcome) {
 
   environment_.on_status(Status::kActive, "");
   ownership_ = TRY(Ownership::create());
-  Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
-                  .ownership = vmstate::Fd::lend(ownership_->fd()),
-                  .rehearsal = to_messages(environment_.machine.save_rehearsal())};
+  wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
+                        .ownership = vmstate::Fd::lend(ownership_->fd()),
+                        .rehearsal = to_messages(environment_.machine.save_rehearsal())};
   TRY(await(Step::kPrepare, kPrepareTimeoutUs));
-  return channel_.send(MessageType::kPrepare, prepare, monotonic_ns() + kSendTimeoutNs);
+  return channel_.send(wire::MessageType::kPrepare, prepare, monotonic_ns() + kSendTimeoutNs);
 }
 
 // The pause.
@@ -134,7 +135,7 @@ void Source::hand_over() {
   commit(stop_ns, running ? &*running : nullptr);
 }
 
-Result<State> Source::freeze_and_save(int64_t stop_ns) {
+Result<wire::State> Source::freeze_and_save(int64_t stop_ns) {
   environment_.machine.freeze();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->freeze();
@@ -149,27 +150,27 @@ Result<State> Source::freeze_and_save(int64_t stop_ns) {
   }
   timeline_.add("stop", stop_ns, frozen_ns);
   timeline_.add("save", frozen_ns, monotonic_ns());
-  return State{.run = environment_.machine.was_running(),
-               .stop_asked_ns = static_cast<uint64_t>(stop_ns),
-               .sections = to_messages(std::move(sections))};
+  return wire::State{.run = environment_.machine.was_running(),
+                     .stop_asked_ns = static_cast<uint64_t>(stop_ns),
+                     .sections = to_messages(std::move(sections))};
 }
 
-Result<Running> Source::send_state(const State& state, int64_t deadline_ns) {
+Result<wire::Running> Source::send_state(const wire::State& state, int64_t deadline_ns) {
   int64_t begin_ns = monotonic_ns();
-  TRY(channel_.send(MessageType::kState, state, deadline_ns));
+  TRY(channel_.send(wire::MessageType::kState, state, deadline_ns));
   timeline_.add("send", begin_ns, monotonic_ns());
-  Message answer = TRY(channel_.receive(deadline_ns));
-  if (answer.type == MessageType::kRefused) {
-    auto refused = TRY(std::move(answer).as<Refused>());
+  wire::Message answer = TRY(channel_.receive(deadline_ns));
+  if (answer.type == wire::MessageType::kRefused) {
+    auto refused = TRY(std::move(answer).as<wire::Refused>());
     return fail("the destination refused: {}", refused.reason);
   }
-  if (answer.type != MessageType::kRunning) {
+  if (answer.type != wire::MessageType::kRunning) {
     return fail("the destination sent message {} in the pause", static_cast<unsigned>(answer.type));
   }
-  return std::move(answer).as<Running>();
+  return std::move(answer).as<wire::Running>();
 }
 
-void Source::commit(int64_t stop_ns, const Running* running) {
+void Source::commit(int64_t stop_ns, const wire::Running* running) {
   environment_.machine.release();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->release();
@@ -209,7 +210,7 @@ void Source::end(Status status, const std::string& why) {
   if (status != Status::kCompleted) {
     if (ownership_) ownership_->claim_back_for_source();
     // Best effort: it tells the destination's operator why; the closed channel tells the process.
-    (void)channel_.send(MessageType::kRefused, Refused{why}, monotonic_ns() + 10'000'000);
+    (void)channel_.send(wire::MessageType::kRefused, wire::Refused{why}, monotonic_ns() + 10'000'000);
   }
   channel_.close();
   ownership_.reset();

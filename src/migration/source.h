@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "event/loop.h"
-#include "migration/channel.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
+#include "wire/channel.h"
 
 namespace pagurus::migration {
 
@@ -49,23 +49,23 @@ class Source {
  private:
   enum class Step { kHello, kPrepare, kEnded };
 
-  Source(Environment environment, Channel channel)
+  Source(Environment environment, wire::Channel channel)
       : environment_(std::move(environment)), channel_(std::move(channel)), timeline_(monotonic_ns()) {}
   Result<void> send_hello();
   Result<void> await(Step step, uint64_t timeout_us);
   void on_readable();
   void on_peer_death();
-  Result<void> handle(Message message);
-  Result<void> on_welcome(Welcome welcome);
+  Result<void> handle(wire::Message message);
+  Result<void> on_welcome(wire::Welcome welcome);
   void hand_over();
-  Result<State> freeze_and_save(int64_t stop_ns);
-  Result<Running> send_state(const State& state, int64_t deadline_ns);
-  void commit(int64_t stop_ns, const Running* running);
+  Result<wire::State> freeze_and_save(int64_t stop_ns);
+  Result<wire::Running> send_state(const wire::State& state, int64_t deadline_ns);
+  void commit(int64_t stop_ns, const wire::Running* running);
   void roll_back(const Error& why);
   void end(Status status, const std::string& why);
 
   Environment environment_;
-  Channel channel_;
+  wire::Channel channel_;
   Timeline timeline_;
   Step step_ = Step::kHello;
   int64_t step_began_ns_ = 0;

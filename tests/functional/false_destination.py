@@ -25,7 +25,7 @@ class FalseDestination:
         assert self.hello.kind == peer.HELLO and self.hello.fds == []
 
     def welcome(self, wanted=("console serial0", "netdev n0")):
-        self.peer.send(frame(peer.WELCOME, peer.text("0.0") + peer.text_list(wanted)))
+        self.peer.send(frame(peer.WELCOME, peer.text("0.0") + peer.text_list(wanted) + peer.text_list([])))
 
     def take_prepare(self):
         self.welcome()

@@ -1,6 +1,6 @@
 """Speaks the hand-over's protocol from either end, as well or as badly as a test wants.
 
-Frames are described in src/migration/channel.h, messages in src/migration/messages.h, their encoding in
+Frames are described in src/wire/channel.h, messages in src/wire/messages.h, their encoding in
 src/vmstate/stream.h.  Written again here, so that an error in one is no error in both.
 """
 

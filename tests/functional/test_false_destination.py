@@ -85,13 +85,13 @@ def test_a_destination_that_answers_out_of_turn(false):
 
 
 def test_a_welcome_with_bytes_left_over(false):
-    false.peer.send(frame(peer.WELCOME, peer.text("0") + peer.text_list([]) + b"more"))
+    false.peer.send(frame(peer.WELCOME, peer.text("0") + peer.text_list([]) + peer.text_list([]) + b"more"))
     expect_failure(false, "more than its declaration")
 
 
 def test_a_welcome_with_descriptors_nobody_claims(false):
     with open("/dev/null", "rb") as file:
-        body = peer.text("0") + peer.text_list(["console serial0", "netdev n0"])
+        body = peer.text("0") + peer.text_list(["console serial0", "netdev n0"]) + peer.text_list([])
         false.peer.send(frame(peer.WELCOME, body, fds=1), [file.fileno()])
     expect_failure(false, "nobody claims")
 

@@ -72,9 +72,9 @@ HOSTILE = {
     "an empty HELLO": frame(peer.HELLO),
     "a string longer than the message": frame(peer.HELLO, struct.pack("<I", 200) + b"short"),
     "a string longer than allowed": frame(peer.HELLO, peer.text("x" * 300)),
-    "a bool of 2": frame(peer.HELLO, peer.text("1.0") + b"\x02" + bytes(16)),
-    "a list longer than allowed": frame(peer.HELLO, peer.text("1.0") + b"\1" + struct.pack("<I", 0xFFFFFFFF)),
-    "a HELLO of nothing": frame(peer.HELLO, peer.text("1.0") + b"\1" + bytes(16)),
+    "a bool of 2": frame(peer.HELLO, peer.text("1.0") + b"\1\0\x02" + bytes(16)),
+    "a list longer than allowed": frame(peer.HELLO, peer.text("1.0") + b"\1\0\1" + struct.pack("<I", 0xFFFFFFFF)),
+    "a HELLO of nothing": frame(peer.HELLO, peer.text("1.0") + b"\1\0\1" + bytes(16)),
     "REFUSED": frame(peer.REFUSED, peer.text("no")),
 }
 

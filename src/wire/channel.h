@@ -26,9 +26,9 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "migration/messages.h"
+#include "wire/messages.h"
 
-namespace pagurus::migration {
+namespace pagurus::wire {
 
 struct Message {
   MessageType type;
@@ -88,4 +88,4 @@ class Channel {
   std::vector<UniqueFd> received_fds_;
 };
 
-}  // namespace pagurus::migration
+}  // namespace pagurus::wire

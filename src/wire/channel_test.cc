@@ -1,5 +1,5 @@
 // The channel and the ownership word against a hostile or dying peer, over a real socket pair.
-#include "migration/channel.h"
+#include "wire/channel.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "migration/ownership.h"
 
-namespace pagurus::migration {
+namespace pagurus::wire {
 namespace {
 
 int64_t soon() { return monotonic_ns() + 2'000'000'000; }
@@ -196,4 +196,4 @@ TEST(Ownership, a_file_that_could_shrink_is_refused) {
 }
 
 }  // namespace
-}  // namespace pagurus::migration
+}  // namespace pagurus::wire

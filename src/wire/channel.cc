@@ -1,4 +1,4 @@
-#include "migration/channel.h"
+#include "wire/channel.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace pagurus::migration {
+namespace pagurus::wire {
 namespace {
 
 constexpr uint32_t kMagic = 0x53524750;  // "PGRS"
@@ -227,4 +227,4 @@ Result<Message> Channel::receive(int64_t deadline_ns) {
   }
 }
 
-}  // namespace pagurus::migration
+}  // namespace pagurus::wire
