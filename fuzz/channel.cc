@@ -33,14 +33,15 @@ struct Ends {
 Ends connect() {
   int fds[2];
   CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0, "a socket pair");
-  return {*Channel::of_socket(UniqueFd(fds[0])), UniqueFd(fds[1])};
+  return {*Channel::of_unix(UniqueFd(fds[0])), UniqueFd(fds[1])};
 }
 
 // What a peer would send, behind the descriptors that ride on it: how many, and their kinds.
 template <class T>
 Bytes frame(MessageType type, const T& body, const Bytes& descriptors = {}) {
   auto ends = connect();
-  CHECK(ends.ours.send(type, body, monotonic_ns() + 1'000'000'000).has_value(), "a small message fits a socket");
+  ends.ours.enqueue(type, body);
+  CHECK(ends.ours.flush().has_value() && ends.ours.drained(), "a small message fits a socket");
   Bytes bytes(64 * 1024);
   ssize_t size = 0;
   // One call takes no more than what one sendmsg sent.
@@ -93,6 +94,10 @@ void decode(Message message) {
     case MessageType::kState: (void)std::move(message).as<State>(); break;
     case MessageType::kRunning: (void)std::move(message).as<Running>(); break;
     case MessageType::kRefused: (void)std::move(message).as<Refused>(); break;
+    case MessageType::kPrepareCopy: (void)std::move(message).as<PrepareCopy>(); break;
+    case MessageType::kRam: (void)std::move(message).as<Ram>(); break;
+    case MessageType::kLoaded: (void)std::move(message).as<Loaded>(); break;
+    case MessageType::kGo: (void)std::move(message).as<Go>(); break;
   }
 }
 
@@ -117,7 +122,8 @@ std::vector<Bytes> seeds() {
   return {frame(MessageType::kPrepare, prepare, {kSealedMemory, kSealedMemory}),
           frame(MessageType::kState, moved, {kTun}),
           frame(MessageType::kHello, hello),
-          frame(MessageType::kWelcome, Welcome{"1.1.0", {"netdev n0"}}),
+          frame(MessageType::kWelcome, Welcome{"1.1.0", {"netdev n0"}, {}}),
+          frame(MessageType::kRam, Ram{{{.offset = 4096, .pages = 1, .zero = false}}, Bytes(4096, 7)}),
           frame(MessageType::kReady, Ready{7}),
           frame(MessageType::kState, state),
           frame(MessageType::kRunning, Running{1, 2, 3, 4}),

@@ -80,7 +80,7 @@ Result<void> Machine::Impl::cont() {
       return fail("the guest runs in another process; continuing it here would run it twice");
     case RunState::kShutdown: return fail("the guest has shut down: system_reset it first");
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
-    case RunState::kFinishMigrate: return fail("a hand-over is in its pause");
+    case RunState::kFinishMigrate: return check_not_leaving();
   }
   run_guest();
   tell({.event = Event::kResume, .at_ns = realtime_ns()});
@@ -96,6 +96,7 @@ int64_t Machine::Impl::run_guest() {
 }
 
 Result<void> Machine::Impl::stop() {
+  TRY(check_not_leaving());
   if (state_ != RunState::kRunning) return {};
   board_->halt();
   state_ = RunState::kPaused;
@@ -105,6 +106,7 @@ Result<void> Machine::Impl::stop() {
 
 Result<void> Machine::Impl::reset(bool by_guest) {
   TRY(check_not_quitting());
+  TRY(check_not_leaving());
   if (state_ == RunState::kInMigrate) return fail("the machine waits for an incoming guest: there is nothing to reset");
   if (state_ == RunState::kPostMigrate) return fail("the guest runs in another process: reset it there");
   bool run_on = runs();
@@ -142,6 +144,13 @@ void Machine::Impl::quit(const std::string& reason) {
 Result<void> Machine::Impl::check_not_quitting() const {
   if (quitting_) return fail("the process is ending");
   return {};
+}
+
+// What its state was saved with must not change behind it.
+Result<void> Machine::Impl::check_not_leaving() const {
+  if (state_ != RunState::kFinishMigrate) return {};
+  return std::unexpected(Error("the guest is held still, on its way to another process")
+                             .remedy("try again when the migration has ended, or end it with migrate_cancel"));
 }
 
 // --- What the guest does ----------------------------------------------------------------------
@@ -206,6 +215,7 @@ void Machine::Impl::report_events() {
 // --- Devices ----------------------------------------------------------------------------------
 
 Result<void> Machine::Impl::set_link(const std::string& name, bool up) {
+  TRY(check_not_leaving());
   for (auto& nic : board_->nics()) {
     if (nic->config().id != name && nic->config().netdev != name) continue;
     nic->set_link(up);
@@ -246,6 +256,7 @@ Result<void> Machine::power_button() {
   if (impl_->state_ == RunState::kInMigrate)
     return fail("the machine waits for an incoming guest: nobody is there to press the button for");
   if (impl_->state_ == RunState::kPostMigrate) return fail("the guest runs in another process: press the button there");
+  TRY(impl_->check_not_leaving());
   impl_->board_->power().press_power_button();
   impl_->tell({.event = Impl::Event::kPowerdown, .at_ns = realtime_ns()});
   return {};

@@ -191,6 +191,8 @@ Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string
 }
 
 void Machine::Impl::resume() {
+  // A process that ends does not run its guest again.
+  if (quitting_) return;
   thaw_back_ends();
   state_ = state_before_freeze_;
   if (!was_running_) return;

@@ -82,6 +82,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   void request(GuestRequest request);
   // On the control thread.
   Result<void> check_not_quitting() const;
+  Result<void> check_not_leaving() const;
   void carry_out_request();
   void fail_guest(const std::string& why);
   Result<void> restart();

@@ -1,14 +1,15 @@
-// The destination's side of a hand-over.
+// The destination's side of a migration.
 //
-//   listening ──connect──▶ hello ──HELLO──▶ welcomed ──PREPARE──▶ ready ──STATE──▶ completed
-//       ▲                    │                 │                    │
-//       └─ refused, closed ──┴─────────────────┘                    └──▶ lost
+//   listening ──connect──▶ hello ──HELLO──▶ welcomed ──PREPARE──▶ ready ──STATE──▶ [loaded ──GO──▶] completed
+//       ▲                    │                 │                    │                 │
+//       └─ refused, closed ──┴─────────────────┘                    └─────────────────┴──▶ lost
 //
-// A source that stays silent is given up after a time, so that it cannot keep others out.
+// A source that stays silent is given up after a time, so that it cannot keep others out; only in
+// `loaded`, where the source may have given the guest away, the end of the connection alone counts.
 //
 // Until PREPARE nothing of this process has changed, so it goes back to listening after a refusal.
 // Once it holds the guest's RAM, a failure makes it useless ("lost"): the source goes on and this
-// process ends.
+// process ends, or waits for its operator (exit-on-error=false).
 //
 // Threads: the control thread.
 #pragma once
@@ -20,11 +21,11 @@
 #include <string>
 #include <vector>
 
-#include "chardev/unix_listener.h"
 #include "event/loop.h"
+#include "migration/address.h"
+#include "migration/connection.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
-#include "wire/channel.h"
 
 namespace pagurus::migration {
 
@@ -40,8 +41,8 @@ class Destination {
     std::function<void(Status, const std::string& why)> on_status;
     std::function<void(const Error&)> on_lost;
   };
-  // Listens at `path`.
-  static Result<std::unique_ptr<Destination>> start(Environment environment, const std::string& path);
+  // Listens there.
+  static Result<std::unique_ptr<Destination>> start(Environment environment, const Address& address);
 
   const Timeline& timeline() const { return timeline_; }
   int64_t downtime_ns() const { return downtime_ns_; }
@@ -50,33 +51,34 @@ class Destination {
  private:
   enum class Step { kListening, kHello, kWelcomed, kReady, kEnded };
 
-  Destination(Environment environment, chardev::UnixListener listener)
-      : environment_(std::move(environment)), listener_(std::move(listener)), timeline_(monotonic_ns()) {}
+  explicit Destination(Environment environment) : environment_(std::move(environment)), timeline_(monotonic_ns()) {}
   Result<void> listen();
   void on_connection();
-  Result<void> accept(UniqueFd socket);
-  Result<void> await(Step step, uint64_t timeout_us, const char* what);
-  void on_readable();
-  void on_peer_death();
+  Result<void> begin(wire::Channel channel);
+  Result<void> await(Step step, uint64_t timeout_ms, const char* what);
+  void on_message(wire::Message message, int64_t received_ns);
   Result<void> handle(wire::Message message, int64_t received_ns);
   Result<void> on_hello(const wire::Hello& hello);
   Result<void> on_prepare(wire::Prepare prepare);
   Result<void> on_state(wire::State state, int64_t received_ns);
   Result<void> load(std::vector<wire::SectionData> sections);
+  Result<void> load_extra(const Extra& extra, wire::SectionData section);
   void enter(const wire::State& state, wire::Running times);
   Error explain(Error error);
   void end(const Error& why);
 
   Environment environment_;
-  std::optional<chardev::UnixListener> listener_;
+  std::optional<Listener> listener_;
   Timeline timeline_;
   Step step_ = Step::kListening;
-  std::optional<wire::Channel> channel_;
+  Parameters parameters_;  // as they were when the source connected
+  bool source_may_wait_ = false;
+  std::unique_ptr<Connection> connection_;
+  // Of a source before, until the callback that ended it has returned.
+  std::unique_ptr<Connection> former_;
   std::optional<Ownership> ownership_;
   std::set<std::string> transfer_;  // back ends of devices and extras, by name
   event::Watch listen_watch_;
-  event::Watch socket_watch_;
-  event::Watch death_watch_;
   event::Watch timeout_;
   int64_t downtime_ns_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "migration/migration.h"
 
 #include "base/log.h"
+#include "migration/address.h"
 #include "migration/destination.h"
 #include "migration/peer.h"
 #include "migration/source.h"
@@ -9,21 +10,22 @@ namespace pagurus::migration {
 namespace {
 
 // QEMU's bound for downtime-limit.
-constexpr uint64_t kMaxDowntimeLimitMs = 2'000'000;
+constexpr uint64_t kMaxMs = 2'000'000;
 
-// "unix:/run/x.sock" -> "/run/x.sock".
-Result<std::string> unix_path(const std::string& uri, const Parameters& parameters, const Capabilities& capabilities) {
-  constexpr std::string_view kScheme = "unix:";
-  if (uri.starts_with(kScheme) && uri.size() > kScheme.size()) return uri.substr(kScheme.size());
-  if (uri == kScheme) return fail("the migration URI 'unix:' has no path: unix:/path/of/socket");
-  if (parameters.transfer.any()) {
+// Descriptors travel only over a UNIX domain socket.
+Result<Address> address_of(const std::string& uri, const Parameters& parameters, const Capabilities& capabilities) {
+  auto address = Address::parse(uri);
+  bool is_unix = address && address->kind == Address::Kind::kUnix;
+  if (parameters.transfer.any() && !is_unix && !uri.starts_with("unix:")) {
     return fail("migration {} requires a UNIX domain socket: file descriptors travel over it (use unix:PATH, not '{}')",
                 capabilities.local_tap ? "capability 'local-tap'" : "parameter 'backend-transfer'", uri);
   }
-  return fail(
-      "'{}' cannot carry a hand-over: guest RAM moves as a file descriptor, and that requires a UNIX domain socket "
-      "(use unix:PATH)",
-      uri);
+  return address;
+}
+
+Result<void> check_ms(const char* name, const std::optional<uint64_t>& value) {
+  if (!value || (*value >= 1 && *value <= kMaxMs)) return {};
+  return fail("Parameter '{}' expects a value from 1 to {} milliseconds", name, kMaxMs);
 }
 
 Transfer local_tap_transfer() { return Transfer::only({std::string(kVirtioNetTap)}); }
@@ -43,6 +45,7 @@ std::string_view name_of(Status status) {
     case Status::kNone: return "none";
     case Status::kSetup: return "setup";
     case Status::kActive: return "active";
+    case Status::kPreSwitchover: return "pre-switchover";
     case Status::kDevice: return "device";
     case Status::kCompleted: return "completed";
     case Status::kCancelled: return "cancelled";
@@ -62,7 +65,8 @@ class Migration::Impl {
     return {};
   }
   bool in_progress() const {
-    return status_ == Status::kSetup || status_ == Status::kActive || status_ == Status::kDevice;
+    return status_ == Status::kSetup || status_ == Status::kActive || status_ == Status::kPreSwitchover ||
+           status_ == Status::kDevice;
   }
   void note_status(Status status, const std::string& why) {
     if (status == Status::kSetup) began_ns_ = monotonic_ns();
@@ -71,9 +75,15 @@ class Migration::Impl {
     if (!in_progress()) total_ns_ = monotonic_ns() - began_ns_;
     if (observer_) observer_(status, realtime_ns());
   }
+  void remark(const std::string& text) {
+    log_warning("{}", text);
+    error_ = text;
+  }
   Result<void> migrate(const std::string& uri);
-  Result<void> migrate_incoming(const std::string& uri);
+  Result<void> migrate_incoming(const std::string& uri, OnError on_error);
+  void lose_incoming(const Error& why, OnError on_error);
   Info query() const;
+  Settings settings() const { return {in_force(), capabilities_}; }
   Parameters in_force() const {
     Parameters parameters = parameters_;
     if (capabilities_.local_tap) parameters.transfer = local_tap_transfer();
@@ -105,19 +115,19 @@ class Migration::Impl {
 
 Result<void> Migration::Impl::migrate(const std::string& uri) {
   if (in_progress()) return fail("There's a migration process in progress");
-  auto path = TRY(unix_path(uri, in_force(), capabilities_));
+  auto address = TRY(address_of(uri, in_force(), capabilities_));
   TRY(environment_.machine.handover().check_guest());
   // What is told from now on is about this hand-over, and not about one before.
   source_.reset();
   destination_.reset();
   note_status(Status::kSetup, "");
-  auto source =
-      Source::start({.loop = environment_.loop,
-                     .machine = environment_.machine.handover(),
-                     .parameters = in_force(),
-                     .extras = extras(Which::kHere),
-                     .on_status = [this](Status status, const std::string& why) { note_status(status, why); }},
-                    path);
+  auto source = Source::start({.loop = environment_.loop,
+                               .machine = environment_.machine.handover(),
+                               .settings = settings(),
+                               .extras = extras(Which::kHere),
+                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
+                               .on_remark = [this](const std::string& text) { remark(text); }},
+                              address);
   if (!source) {
     note_status(Status::kFailed, source.error().message());
     return std::unexpected(std::move(source.error()));
@@ -126,12 +136,12 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
   return {};
 }
 
-Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
+Result<void> Migration::Impl::migrate_incoming(const std::string& uri, OnError on_error) {
   if (environment_.machine.run_state() != machine::RunState::kInMigrate) {
     return fail("'-incoming' was not given on the command line, or the guest has arrived already");
   }
   if (destination_) return fail("the incoming migration has already been started");
-  auto path = TRY(unix_path(uri, in_force(), capabilities_));
+  auto address = TRY(address_of(uri, in_force(), capabilities_));
   destination_ =
       TRY(Destination::start({.loop = environment_.loop,
                               .machine = environment_.machine.handover(),
@@ -142,10 +152,15 @@ Result<void> Migration::Impl::migrate_incoming(const std::string& uri) {
                               .extras = extras(Which::kPending),
                               .stay_paused = stay_paused_,
                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
-                              .on_lost = environment_.on_incoming_lost},
-                             path));
+                              .on_lost = [this, on_error](const Error& why) { lose_incoming(why, on_error); }},
+                             address));
   note_status(Status::kSetup, "");
   return {};
+}
+
+void Migration::Impl::lose_incoming(const Error& why, OnError on_error) {
+  if (on_error == OnError::kExit) return environment_.on_incoming_lost(why);
+  log_error("the guest did not come in, and this process is of no more use: {}", why.message());
 }
 
 Info Migration::Impl::query() const {
@@ -175,15 +190,19 @@ Parameters Migration::parameters() const { return impl_->in_force(); }
 
 Result<void> Migration::set_parameters(const ParameterChanges& changes) {
   TRY(impl_->check_idle("changing migration parameters"));
-  if (changes.downtime_limit_ms &&
-      (*changes.downtime_limit_ms < 1 || *changes.downtime_limit_ms > kMaxDowntimeLimitMs)) {
-    return fail("Parameter 'downtime-limit' expects a value from 1 to {} milliseconds", kMaxDowntimeLimitMs);
-  }
+  TRY(check_ms("downtime-limit", changes.downtime_limit_ms));
+  TRY(check_ms("hello-timeout", changes.hello_timeout_ms));
+  TRY(check_ms("prepare-timeout", changes.prepare_timeout_ms));
+  TRY(check_ms("stall-timeout", changes.stall_timeout_ms));
   if (changes.transfer) {
     TRY(check_contradiction(impl_->capabilities_, *changes.transfer));
     impl_->parameters_.transfer = *changes.transfer;
   }
-  if (changes.downtime_limit_ms) impl_->parameters_.downtime_limit_ms = *changes.downtime_limit_ms;
+  Parameters& parameters = impl_->parameters_;
+  parameters.downtime_limit_ms = changes.downtime_limit_ms.value_or(parameters.downtime_limit_ms);
+  parameters.hello_timeout_ms = changes.hello_timeout_ms.value_or(parameters.hello_timeout_ms);
+  parameters.prepare_timeout_ms = changes.prepare_timeout_ms.value_or(parameters.prepare_timeout_ms);
+  parameters.stall_timeout_ms = changes.stall_timeout_ms.value_or(parameters.stall_timeout_ms);
   return {};
 }
 
@@ -198,7 +217,17 @@ Result<void> Migration::set_capabilities(const Capabilities& capabilities) {
 }
 
 Result<void> Migration::migrate(const std::string& uri) { return impl_->migrate(uri); }
-Result<void> Migration::migrate_incoming(const std::string& uri) { return impl_->migrate_incoming(uri); }
+Result<void> Migration::migrate_incoming(const std::string& uri, OnError on_error) {
+  return impl_->migrate_incoming(uri, on_error);
+}
+
+Result<void> Migration::go_on(Status status) {
+  if (status != Status::kPreSwitchover || impl_->status_ != status || !impl_->source_) {
+    return fail("Migration does not wait in status '{}': it is in status '{}'", name_of(status),
+                name_of(impl_->status_));
+  }
+  return impl_->source_->go_on();
+}
 
 Result<void> Migration::cancel() {
   if (impl_->source_ && impl_->in_progress()) impl_->source_->cancel();

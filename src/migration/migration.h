@@ -20,21 +20,31 @@
 namespace pagurus::migration {
 
 // QEMU's MigrationStatus, as far as it occurs here.
-enum class Status { kNone, kSetup, kActive, kDevice, kCompleted, kCancelled, kFailed };
+enum class Status { kNone, kSetup, kActive, kPreSwitchover, kDevice, kCompleted, kCancelled, kFailed };
 std::string_view name_of(Status status);
 
 struct Parameters {
   Transfer transfer;                 // backend-transfer
   uint64_t downtime_limit_ms = 300;  // downtime-limit: the longest pause before a roll-back
+  // How long the other side is waited for; what happens then is in docs/handover.md.
+  uint64_t hello_timeout_ms = 5'000;     // hello-timeout: the first answer
+  uint64_t prepare_timeout_ms = 60'000;  // prepare-timeout: READY
+  uint64_t stall_timeout_ms = 60'000;    // stall-timeout: the next message once it is ready
 };
+// Milliseconds: 1..2000000.
 struct ParameterChanges {
   std::optional<Transfer> transfer;
-  std::optional<uint64_t> downtime_limit_ms;  // 1..2000000
+  std::optional<uint64_t> downtime_limit_ms;
+  std::optional<uint64_t> hello_timeout_ms;
+  std::optional<uint64_t> prepare_timeout_ms;
+  std::optional<uint64_t> stall_timeout_ms;
 };
 
 struct Capabilities {
-  bool events = false;     // MIGRATION events
-  bool local_tap = false;  // the same as the transfer of kVirtioNetTap alone
+  bool events = false;                   // MIGRATION events
+  bool local_tap = false;                // the same as the transfer of kVirtioNetTap alone
+  bool pause_before_switchover = false;  // wait for migrate-continue with the guest held still
+  bool return_path = false;              // the destination must be able to answer
 };
 
 // What a hand-over is made with.
@@ -52,7 +62,7 @@ struct Phase {
 
 struct Info {
   Status status = Status::kNone;
-  std::string error;  // kFailed, kCancelled: why
+  std::string error;  // kFailed, kCancelled: why; kCompleted: what went wrong all the same
   double total_time_ms = 0;
   // From the moment the source's first vCPU was asked to stop to the moment the destination's vCPUs
   // were told to run.  0 until known.
@@ -85,7 +95,11 @@ class Migration {
 
   // Starts a hand-over and returns; its course is seen by query() and the observer.
   Result<void> migrate(const std::string& uri);
-  Result<void> migrate_incoming(const std::string& uri);
+  // What becomes of this process if the guest does not come in after a part of it has.
+  enum class OnError { kExit, kStay };
+  Result<void> migrate_incoming(const std::string& uri, OnError on_error = OnError::kExit);
+  // Lets a migration go on that waits in `status`: only kPreSwitchover is waited in.
+  Result<void> go_on(Status status);
   // Success if there is nothing to cancel, as in QEMU.
   Result<void> cancel();
   Info query() const;

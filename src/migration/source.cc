@@ -8,12 +8,6 @@
 namespace pagurus::migration {
 namespace {
 
-// Before the pause the guest runs, so these only bound how long an operator waits for a peer that
-// hangs.  PREPARE includes mapping and pre-faulting all of RAM.
-constexpr uint64_t kHelloTimeoutUs = 5'000'000;
-constexpr uint64_t kPrepareTimeoutUs = 60'000'000;
-constexpr int64_t kSendTimeoutNs = 5'000'000'000;
-
 // The times are the peer's word: used only if they lie in order within the pause.
 bool plausible(const wire::Running& times, int64_t stop_ns) {
   const uint64_t moments[] = {
@@ -24,74 +18,70 @@ bool plausible(const wire::Running& times, int64_t stop_ns) {
 
 }  // namespace
 
-Result<std::unique_ptr<Source>> Source::start(Environment environment, const std::string& path) {
-  TRY(check_movable(environment.machine, environment.parameters));
-  auto channel = TRY(wire::Channel::connect(path));
-  std::unique_ptr<Source> source(new Source(std::move(environment), std::move(channel)));
-  TRY(source->send_hello());
+Result<std::unique_ptr<Source>> Source::start(Environment environment, const Address& address) {
+  TRY(check_movable(environment.machine, environment.settings.parameters));
+  auto channel = TRY(connect(address));
+  std::unique_ptr<Source> source(new Source(std::move(environment)));
+  TRY(source->begin(std::move(channel)));
   return source;
 }
 
-Result<void> Source::send_hello() {
+Result<void> Source::begin(wire::Channel channel) {
   Source* self = this;
-  socket_watch_ = TRY(environment_.loop.watch_fd(channel_.fd(), EPOLLIN, [self](uint32_t) { self->on_readable(); }));
-  death_watch_ =
-      TRY(environment_.loop.watch_fd(channel_.peer_pidfd(), EPOLLIN, [self](uint32_t) { self->on_peer_death(); }));
+  connection_ = TRY(Connection::create(
+      environment_.loop, std::move(channel), "the destination",
+      {.on_message = [self](wire::Message message, int64_t) { self->on_message(std::move(message)); },
+       .on_lost = [self](const Error& why) { self->settle(Status::kFailed, why); },
+       .on_drained = {}}));
   std::vector<std::string> extras;
   for (const Extra& extra : environment_.extras) extras.push_back(extra.name);
-  TRY(await(Step::kHello, kHelloTimeoutUs));
-  return channel_.send(wire::MessageType::kHello, make_hello(environment_.machine, environment_.parameters, extras),
-                       monotonic_ns() + kSendTimeoutNs);
+  TRY(await(Step::kHello, parameters().hello_timeout_ms, "the destination did not answer HELLO in time"));
+  wire::Hello hello = make_hello(environment_.machine, parameters(), extras);
+  hello.waits_before_state = environment_.settings.capabilities.pause_before_switchover;
+  return connection_->send(wire::MessageType::kHello, hello);
 }
 
-Result<void> Source::await(Step step, uint64_t timeout_us) {
+Result<void> Source::await(Step step, uint64_t timeout_ms, const char* complaint) {
   step_ = step;
   step_began_ns_ = monotonic_ns();
-  const char* complaint = step == Step::kHello ? "the destination did not answer HELLO in time"
-                                               : "the destination did not get ready in time";
   Source* self = this;
-  timeout_ = TRY(environment_.loop.after(timeout_us, [self, complaint] { self->end(Status::kFailed, complaint); }));
+  timeout_ = TRY(environment_.loop.after(timeout_ms * 1000,
+                                         [self, complaint] { self->settle(Status::kFailed, Error(complaint)); }));
   return {};
 }
 
-void Source::on_readable() {
-  while (step_ != Step::kEnded) {
-    auto message = channel_.try_receive();
-    if (!message) return end(Status::kFailed, message.error().message());
-    if (!*message) return;
-    if (auto result = handle(std::move(**message)); !result) end(Status::kFailed, result.error().message());
-  }
-}
-
-void Source::on_peer_death() {
-  // What it said before it died may tell why.
-  on_readable();
-  end(Status::kFailed, "the destination process died");
+void Source::on_message(wire::Message message) {
+  if (auto result = handle(std::move(message)); !result) settle(Status::kFailed, result.error());
 }
 
 Result<void> Source::handle(wire::Message message) {
-  if (message.type == wire::MessageType::kRefused) {
+  using enum wire::MessageType;
+  if (message.type == kRefused) {
     auto refused = TRY(std::move(message).as<wire::Refused>());
     return fail("the destination refused: {}", refused.reason);
   }
   int64_t now = monotonic_ns();
-  if (step_ == Step::kHello && message.type == wire::MessageType::kWelcome) {
+  if (step_ == Step::kHello && message.type == kWelcome) {
     timeline_.add("hello", step_began_ns_, now);
     return on_welcome(TRY(std::move(message).as<wire::Welcome>()));
   }
-  if (step_ == Step::kPrepare && message.type == wire::MessageType::kReady) {
+  if (step_ == Step::kPrepare && message.type == kReady) {
     TRY(std::move(message).as<wire::Ready>());
     timeline_.add("prepare", step_began_ns_, now);
-    hand_over();
+    return on_ready();
+  }
+  bool given = step_ == Step::kSwitchover || step_ == Step::kGiven;
+  if (given && message.type == kRunning) {
+    on_running(TRY(std::move(message).as<wire::Running>()));
     return {};
   }
-  return fail("the destination sent message {} out of turn", static_cast<unsigned>(message.type));
+  return fail("the destination sent {} out of turn", wire::name_of(message.type));
 }
 
 Result<void> Source::on_welcome(wire::Welcome welcome) {
   for (const auto& movable : environment_.machine.movables()) {
     bool wanted = std::ranges::count(welcome.wanted, movable.name) != 0;
-    if (wanted != (movable.takes_part && environment_.parameters.transfer.includes(movable.target))) {
+    if (wanted != (movable.takes_part && parameters().transfer.includes(movable.target))) {
       return fail("the two sides disagree about whether {} is transferred", movable.name);
     }
     if (wanted) transfer_.insert(movable.name);
@@ -100,47 +90,78 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
     if (std::ranges::count(welcome.wanted, extra.name) != 0) transfer_.insert(extra.name);
   }
   if (transfer_.size() != welcome.wanted.size()) return fail("the destination wants what this process has not");
-
+  for (const std::string& name : welcome.unknown) {
+    log_warning("the destination does not know the optional state section '{}' and passes it over", name);
+  }
   environment_.on_status(Status::kActive, "");
+  return prepare();
+}
+
+Result<void> Source::prepare() {
   ownership_ = TRY(Ownership::create());
   wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
                         .ownership = vmstate::Fd::lend(ownership_->fd()),
                         .rehearsal = to_messages(environment_.machine.save_rehearsal())};
-  TRY(await(Step::kPrepare, kPrepareTimeoutUs));
-  return channel_.send(wire::MessageType::kPrepare, prepare, monotonic_ns() + kSendTimeoutNs);
+  TRY(await(Step::kPrepare, parameters().prepare_timeout_ms, "the destination did not get ready in time"));
+  return connection_->send(wire::MessageType::kPrepare, prepare);
 }
 
-// The pause.
-void Source::hand_over() {
+Result<void> Source::on_ready() { return switch_over(); }
+
+// The guest is held still from here on.
+Result<void> Source::switch_over() {
   timeout_ = event::Watch();
-  if (ownership_->owner() != Owner::kSource) {
-    return end(Status::kFailed, "the destination took the guest before it was given");
+  if (ownership_ && ownership_->owner() != Owner::kSource) {
+    return fail("the destination took the guest before it was given");
   }
   // It ran on until now: it may have met its end, or somebody may have ended it.
-  if (auto guest = environment_.machine.check_guest(); !guest) return end(Status::kFailed, guest.error().message());
-  int64_t stop_ns = monotonic_ns();
-  int64_t deadline_ns = stop_ns + static_cast<int64_t>(environment_.parameters.downtime_limit_ms) * 1'000'000;
-  auto state = freeze_and_save(stop_ns);
-  if (!state) return roll_back(state.error());
-  auto running = send_state(*state, deadline_ns);
-  // Not what the destination says decides, but the word: it may own the guest although its answer did
-  // not arrive, and it may say that it runs what it has not taken.
-  if (ownership_->claim_back_for_source()) {
-    return roll_back(running ? Error("the destination says that it runs the guest, but has not taken it")
-                             : running.error());
-  }
-  if (!running) {
-    log_warning("the hand-over is complete, but the destination's answer got lost: {}", running.error().message());
-  }
-  commit(stop_ns, running ? &*running : nullptr);
-}
-
-Result<wire::State> Source::freeze_and_save(int64_t stop_ns) {
+  TRY(environment_.machine.check_guest());
+  step_ = Step::kPreSwitchover;
+  stop_ns_ = monotonic_ns();
   environment_.machine.freeze();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->freeze();
   }
-  int64_t frozen_ns = monotonic_ns();
+  step_began_ns_ = monotonic_ns();
+  timeline_.add("stop", stop_ns_, step_began_ns_);
+  if (!environment_.settings.capabilities.pause_before_switchover) return give();
+  environment_.machine.report_events();
+  environment_.on_status(Status::kPreSwitchover, "");
+  return {};
+}
+
+Result<void> Source::go_on() {
+  if (step_ != Step::kPreSwitchover) return fail("the migration does not wait in status 'pre-switchover'");
+  timeline_.add("wait", step_began_ns_, monotonic_ns());
+  if (auto given = give(); !given) settle(Status::kFailed, given.error());
+  return {};
+}
+
+Result<void> Source::give() {
+  step_began_ns_ = monotonic_ns();
+  auto sections = TRY(save());
+  int64_t saved_ns = monotonic_ns();
+  timeline_.add("save", step_began_ns_, saved_ns);
+  // The pause is bounded from its beginning on; of an operator's wait in it, from its end on.
+  bool waited = environment_.settings.capabilities.pause_before_switchover;
+  int64_t deadline_ns =
+      (waited ? step_began_ns_ : stop_ns_) + static_cast<int64_t>(parameters().downtime_limit_ms) * 1'000'000;
+  // From here on the destination may have it: only settle() may go back.
+  step_ = Step::kSwitchover;
+  TRY(connection_->send(wire::MessageType::kState, wire::State{.run = environment_.machine.was_running(),
+                                                               .stop_asked_ns = static_cast<uint64_t>(stop_ns_),
+                                                               .sections = to_messages(std::move(sections))}));
+  int64_t sent_ns = monotonic_ns();
+  timeline_.add("send", saved_ns, sent_ns);
+  int64_t left_ms = std::max<int64_t>(deadline_ns - sent_ns, 0) / 1'000'000;
+  TRY(await(Step::kSwitchover, static_cast<uint64_t>(left_ms),
+            "the destination did not answer in time: downtime-limit is over"));
+  environment_.machine.report_events();
+  environment_.on_status(Status::kDevice, "");
+  return {};
+}
+
+Result<std::vector<machine::SavedSection>> Source::save() {
   auto sections = TRY(environment_.machine.save(transfer_));
   for (const Extra& extra : environment_.extras) {
     if (!transfer_.contains(extra.name)) continue;
@@ -148,71 +169,89 @@ Result<wire::State> Source::freeze_and_save(int64_t stop_ns) {
     TRY(extra.movable->save(writer));
     sections.push_back({.name = extra.name, .version = 1, .bytes = writer.bytes(), .fds = writer.fds()});
   }
-  timeline_.add("stop", stop_ns, frozen_ns);
-  timeline_.add("save", frozen_ns, monotonic_ns());
-  return wire::State{.run = environment_.machine.was_running(),
-                     .stop_asked_ns = static_cast<uint64_t>(stop_ns),
-                     .sections = to_messages(std::move(sections))};
+  return sections;
 }
 
-Result<wire::Running> Source::send_state(const wire::State& state, int64_t deadline_ns) {
-  int64_t begin_ns = monotonic_ns();
-  TRY(channel_.send(wire::MessageType::kState, state, deadline_ns));
-  timeline_.add("send", begin_ns, monotonic_ns());
-  wire::Message answer = TRY(channel_.receive(deadline_ns));
-  if (answer.type == wire::MessageType::kRefused) {
-    auto refused = TRY(std::move(answer).as<wire::Refused>());
-    return fail("the destination refused: {}", refused.reason);
+// Not what the destination says decides, but the word: it may own the guest although its answer did not
+// arrive, and it may say that it runs what it has not taken.
+void Source::on_running(const wire::Running& times) {
+  if (ownership_->claim_back_for_source()) {
+    return roll_back(Status::kFailed, Error("the destination says that it runs the guest, but has not taken it"));
   }
-  if (answer.type != wire::MessageType::kRunning) {
-    return fail("the destination sent message {} in the pause", static_cast<unsigned>(answer.type));
-  }
-  return std::move(answer).as<wire::Running>();
+  commit(&times, "");
 }
 
-void Source::commit(int64_t stop_ns, const wire::Running* running) {
+void Source::cancel() { settle(Status::kCancelled, Error("cancelled")); }
+
+void Source::settle(Status status, const Error& why) {
+  switch (step_) {
+    case Step::kHello:
+    case Step::kPrepare: return end(status, why.message());
+    case Step::kPreSwitchover: return roll_back(status, why);
+    case Step::kSwitchover:
+      if (ownership_->claim_back_for_source()) return roll_back(status, why);
+      return settle_given(why);
+    case Step::kGiven: return settle_given(why);
+    case Step::kEnded: return;
+  }
+}
+
+// The destination has the guest, whatever happened to its answer.
+void Source::settle_given(const Error& why) {
+  bool first = step_ == Step::kSwitchover;
+  step_ = Step::kGiven;
+  // Its answer is on its way: cancelling came too late, or the limit passed in the last moment.
+  if (first && connection_->open()) {
+    auto waits = await(Step::kGiven, parameters().stall_timeout_ms, "the destination did not confirm in time");
+    if (waits) return;
+  }
+  std::string warning = fmt::format("the destination has taken the guest, but its answer got lost: {}", why.message());
+  log_warning("{}", warning);
+  commit(nullptr, warning);
+}
+
+void Source::commit(const wire::Running* running, const std::string& warning) {
   environment_.machine.release();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->release();
   }
-  if (running != nullptr && plausible(*running, stop_ns)) {
+  if (running != nullptr && plausible(*running, stop_ns_)) {
     auto at = [](uint64_t ns) { return static_cast<int64_t>(ns); };
     timeline_.add("load", at(running->received_ns), at(running->loaded_ns));
     timeline_.add("own", at(running->loaded_ns), at(running->owned_ns));
     timeline_.add("enter", at(running->owned_ns), at(running->running_ns));
-    downtime_ns_ = at(running->running_ns) - stop_ns;
+    downtime_ns_ = at(running->running_ns) - stop_ns_;
   } else {
-    downtime_ns_ = monotonic_ns() - stop_ns;
+    downtime_ns_ = monotonic_ns() - stop_ns_;
   }
-  environment_.machine.report_events();
-  environment_.on_status(Status::kDevice, "");
-  end(Status::kCompleted, "");
+  end(Status::kCompleted, warning);
 }
 
-void Source::roll_back(const Error& why) {
-  // The word has been taken back, or STATE was never sent: nobody else can run the guest.
+// The word has been taken back, or STATE was never sent: nobody else can run the guest.
+void Source::roll_back(Status status, const Error& why) {
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->thaw();
   }
   environment_.machine.resume();
   environment_.machine.report_events();
-  end(Status::kFailed, why.message());
+  end(status, why.message());
 }
-
-void Source::cancel() { end(Status::kCancelled, "cancelled"); }
 
 void Source::end(Status status, const std::string& why) {
   if (step_ == Step::kEnded) return;
   step_ = Step::kEnded;
-  socket_watch_ = event::Watch();
-  death_watch_ = event::Watch();
   timeout_ = event::Watch();
   if (status != Status::kCompleted) {
     if (ownership_) ownership_->claim_back_for_source();
     // Best effort: it tells the destination's operator why; the closed channel tells the process.
-    (void)channel_.send(wire::MessageType::kRefused, wire::Refused{why}, monotonic_ns() + 10'000'000);
+    (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why});
+    connection_->close();
+  } else {
+    pid_t pid = connection_->peer_pid();
+    connection_->close_and_watch([pid, remark = environment_.on_remark] {
+      remark(fmt::format("process {}, which took the guest, has ended", pid));
+    });
   }
-  channel_.close();
   ownership_.reset();
   environment_.on_status(status, why);
 }

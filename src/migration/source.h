@@ -1,14 +1,19 @@
-// The source's side of a hand-over.
+// The source's side of a migration.
 //
-//   hello ──WELCOME──▶ prepare ──READY──▶ (the pause) ──RUNNING──▶ completed
-//     │                   │                    │
-//     └── REFUSED, death, time-out, cancel ────┴──▶ failed or cancelled: the guest runs on here
+//   hello ──WELCOME──▶ prepare ──READY──▶ [copy] ──▶ [pre-switchover] ──▶ switchover ──RUNNING──▶ completed
+//     │                   │                  │              │                 │
+//     └── REFUSED, death, time-out, cancel ──┴──────────────┴─────────────────┴──▶ failed or cancelled
 //
-// Up to READY everything is driven by the control loop and the guest runs undisturbed.  The pause
-// itself is one straight run of code on the control thread, bounded by downtime-limit, because
-// nothing else may delay it.
+// Up to `switchover` the guest runs undisturbed (in pre-switchover it is held still), and a failure
+// changes nothing for it.  In switchover STATE is on its way and the ownership word decides: whatever
+// happens, settle() asks the word who has the guest.  Where there is no word (TCP), the destination
+// asks with LOADED and the source gives the guest away with GO; from then on (`given`) it never takes
+// it back by itself.
 //
-// Threads: the control thread.  The owner keeps it until the next hand-over, for query-migrate.
+// Stopping, saving and sending are one straight run of code; then the control loop serves everybody
+// while the destination loads, so a cancel is heard at any time.
+//
+// Threads: the control thread.  The owner keeps it until the next migration, for query-migrate.
 #pragma once
 
 #include <functional>
@@ -19,9 +24,10 @@
 #include <vector>
 
 #include "event/loop.h"
+#include "migration/address.h"
+#include "migration/connection.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
-#include "wire/channel.h"
 
 namespace pagurus::migration {
 
@@ -30,49 +36,60 @@ class Source {
   struct Environment {
     event::Loop& loop;
     machine::Handover& machine;
-    Parameters parameters;
+    Settings settings;
     std::vector<Extra> extras;
-    // Every change of status, the outcome included; `why` is empty unless it failed.
+    // Every change of status, the outcome included.  `why`: after a failure the reason; of a completed
+    // one what went wrong all the same, mostly empty.
     std::function<void(Status, const std::string& why)> on_status;
+    // Something that the operator should know, after a migration that is completed.
+    std::function<void(const std::string&)> on_remark;
   };
   // Connects and sends HELLO.
-  static Result<std::unique_ptr<Source>> start(Environment environment, const std::string& path);
+  static Result<std::unique_ptr<Source>> start(Environment environment, const Address& address);
 
-  // Ends it in state cancelled, if it has not ended; the pause does not yield to the control loop,
-  // so this is always before it.
+  // Ends it in status cancelled if the guest has not been given away; otherwise it goes on to its end.
   void cancel();
+  // Ends the wait in status pre-switchover.
+  Result<void> go_on();
 
   const Timeline& timeline() const { return timeline_; }
   int64_t downtime_ns() const { return downtime_ns_; }
   std::vector<std::string> moved() const;
 
  private:
-  enum class Step { kHello, kPrepare, kEnded };
+  enum class Step { kHello, kPrepare, kPreSwitchover, kSwitchover, kGiven, kEnded };
 
-  Source(Environment environment, wire::Channel channel)
-      : environment_(std::move(environment)), channel_(std::move(channel)), timeline_(monotonic_ns()) {}
-  Result<void> send_hello();
-  Result<void> await(Step step, uint64_t timeout_us);
-  void on_readable();
-  void on_peer_death();
+  explicit Source(Environment environment) : environment_(std::move(environment)), timeline_(monotonic_ns()) {}
+  Result<void> begin(wire::Channel channel);
+  Result<void> await(Step step, uint64_t timeout_ms, const char* complaint);
+  void on_message(wire::Message message);
   Result<void> handle(wire::Message message);
   Result<void> on_welcome(wire::Welcome welcome);
-  void hand_over();
-  Result<wire::State> freeze_and_save(int64_t stop_ns);
-  Result<wire::Running> send_state(const wire::State& state, int64_t deadline_ns);
-  void commit(int64_t stop_ns, const wire::Running* running);
-  void roll_back(const Error& why);
+  Result<void> prepare();
+  Result<void> on_ready();
+  Result<void> on_loaded();
+  void on_running(const wire::Running& times);
+
+  Result<void> switch_over();
+  Result<void> give();
+  Result<std::vector<machine::SavedSection>> save();
+  // Whatever ends it before the answer: the guest goes on here, unless it has been taken.
+  void settle(Status status, const Error& why);
+  void settle_given(const Error& why);
+  void commit(const wire::Running* running, const std::string& warning);
+  void roll_back(Status status, const Error& why);
   void end(Status status, const std::string& why);
 
+  const Parameters& parameters() const { return environment_.settings.parameters; }
+
   Environment environment_;
-  wire::Channel channel_;
   Timeline timeline_;
+  std::unique_ptr<Connection> connection_;
   Step step_ = Step::kHello;
   int64_t step_began_ns_ = 0;
+  int64_t stop_ns_ = 0;  // the beginning of the pause
   std::optional<Ownership> ownership_;
   std::set<std::string> transfer_;  // back ends of devices and extras, by name
-  event::Watch socket_watch_;
-  event::Watch death_watch_;
   event::Watch timeout_;
   int64_t downtime_ns_ = 0;
 };

@@ -38,6 +38,9 @@ class MigrationCommands final : public schema::MigrationCommands {
     migration::ParameterChanges changes;
     if (wanted.backend_transfer) changes.transfer = transfer_of(*wanted.backend_transfer);
     changes.downtime_limit_ms = wanted.downtime_limit;
+    changes.hello_timeout_ms = wanted.hello_timeout;
+    changes.prepare_timeout_ms = wanted.prepare_timeout;
+    changes.stall_timeout_ms = wanted.stall_timeout;
     return services_.migration.set_parameters(changes);
   }
 
@@ -46,6 +49,9 @@ class MigrationCommands final : public schema::MigrationCommands {
     schema::MigrationParameters result;
     result.backend_transfer = choice_of(parameters.transfer);
     result.downtime_limit = parameters.downtime_limit_ms;
+    result.hello_timeout = parameters.hello_timeout_ms;
+    result.prepare_timeout = parameters.prepare_timeout_ms;
+    result.stall_timeout = parameters.stall_timeout_ms;
     return result;
   }
 
@@ -55,6 +61,8 @@ class MigrationCommands final : public schema::MigrationCommands {
       switch (entry.capability) {
         case schema::MigrationCapability::kEvents: wanted.events = entry.state; break;
         case schema::MigrationCapability::kLocalTap: wanted.local_tap = entry.state; break;
+        case schema::MigrationCapability::kPauseBeforeSwitchover: wanted.pause_before_switchover = entry.state; break;
+        case schema::MigrationCapability::kReturnPath: wanted.return_path = entry.state; break;
       }
     }
     return services_.migration.set_capabilities(wanted);
@@ -66,6 +74,8 @@ class MigrationCommands final : public schema::MigrationCommands {
     std::vector<schema::MigrationCapabilityStatus> result;
     result.push_back({.capability = kEvents, .state = capabilities.events});
     result.push_back({.capability = kLocalTap, .state = capabilities.local_tap});
+    result.push_back({.capability = kPauseBeforeSwitchover, .state = capabilities.pause_before_switchover});
+    result.push_back({.capability = kReturnPath, .state = capabilities.return_path});
     return result;
   }
 
@@ -74,7 +84,8 @@ class MigrationCommands final : public schema::MigrationCommands {
   }
 
   Result<void> migrate_incoming(qapi::Call&, schema::MigrateIncomingArguments arguments) override {
-    return services_.migration.migrate_incoming(arguments.uri);
+    using enum migration::Migration::OnError;
+    return services_.migration.migrate_incoming(arguments.uri, arguments.exit_on_error.value_or(true) ? kExit : kStay);
   }
 
   Result<void> migrate_cancel(qapi::Call&) override {
@@ -83,8 +94,12 @@ class MigrationCommands final : public schema::MigrationCommands {
     return {};
   }
 
-  Result<void> migrate_continue(qapi::Call&, schema::MigrateContinueArguments) override {
-    return fail("A hand-over has no state that waits for migrate-continue");
+  Result<void> migrate_continue(qapi::Call&, schema::MigrateContinueArguments arguments) override {
+    if (arguments.state != schema::MigrationStatus::kPreSwitchover) {
+      return fail("No migration waits in status '{}': it can wait in 'pre-switchover'",
+                  schema::to_string(arguments.state));
+    }
+    return services_.migration.go_on(migration::Status::kPreSwitchover);
   }
 
   Result<schema::MigrationInfo> query_migrate(qapi::Call&) override {

@@ -1,31 +1,30 @@
-// The hand-over's channel: framed messages with descriptors over a UNIX stream socket.
+// The channel of a migration: messages, each in its frame (wire/frame.h), over a UNIX or TCP stream
+// socket, or in a file.
 //
-// A frame is a header of 24 bytes, little-endian, and a body:
+//             answers come back   descriptors travel   the peer's death is noticed by
+//   kUnix     yes                 yes                   its pidfd, and the closed socket
+//   kTcp      yes                 no                    the closed or unresponsive connection
+//   kFile     no                  no                    -
 //
-//   0  u32  magic "PGRS"
-//   4  u16  protocol version
-//   6  u16  message type
-//   8  u32  body length, bytes
-//   12 u32  number of descriptors
-//   16 u32  CRC-32 (IEEE 802.3) of the body
-//   20 u32  zero
+// Descriptors ride on a message's bytes, at most kFdsPerCall with each sendmsg call.
 //
-// Descriptors ride on the body's bytes, at most kFdsPerCall with each sendmsg call.  The peer is
-// the process at the other end, watched by its pidfd, so that its death is noticed at once.
+// Nothing here waits (but for the disk behind a file): what does not fit into the socket is queued,
+// and flush() is called again when the socket can be written.
 //
 // Threads: the control thread.
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 namespace pagurus::wire {
@@ -48,42 +47,65 @@ struct Message {
 
 class Channel {
  public:
-  // Connects to `path`.  A destination that is not waiting is an error that says so.
-  static Result<Channel> connect(const std::string& path);
-  // Takes over a connected socket.  Refuses a peer of another user (SO_PEERCRED).
-  static Result<Channel> of_socket(UniqueFd socket);
+  // Takes over a connected UNIX socket.  Refuses a peer that runs neither as this process's user nor as
+  // root (SO_PEERCRED), and opens its pidfd.
+  static Result<Channel> of_unix(UniqueFd socket);
+  // Takes over a TCP socket, connected or on its way.
+  static Channel of_tcp(UniqueFd socket);
+  // Messages one after the other in a file, which is read or written from its present position.
+  static Channel of_file(UniqueFd file);
 
-  int fd() const { return socket_.get(); }
+  bool passes_fds() const { return kind_ == Kind::kUnix; }
+  bool answers() const { return kind_ != Kind::kFile; }
+  int fd() const { return fd_.get(); }
+  // -1 where there is none.
   int peer_pidfd() const { return pidfd_.get(); }
   pid_t peer_pid() const { return peer_pid_; }
-  // Ends it for both sides; the peer reads an end of file after what was sent.
+  UniqueFd take_peer_pidfd() { return std::move(pidfd_); }
+  // Ends it for both sides; the peer reads an end of file after what was sent.  What is queued is lost.
   void close();
 
-  // Sends a whole message, waiting for the peer to read at most until `deadline_ns`
-  // (CLOCK_MONOTONIC).
+  // Queues a whole message.  Its descriptors are borrowed until it has left.
   template <vmstate::Described T>
-  Result<void> send(MessageType type, const T& body, int64_t deadline_ns) {
+  void enqueue(MessageType type, const T& body) {
     vmstate::Writer writer;
     vmstate::write_state(writer, body);
-    return send_frame(type, writer, deadline_ns);
+    enqueue_frame(type, writer);
   }
+  // Sends what can be sent without waiting.
+  Result<void> flush();
+  bool drained() const { return queue_.empty(); }
+  // Bytes that have left since the beginning.
+  uint64_t sent_bytes() const { return sent_bytes_; }
+
   // Takes what has arrived, or a good part of it; a message if one is complete.  Fails if the peer
-  // closed the channel or sent what is no message.  Never waits.
+  // closed the channel or sent what is no message.
   Result<std::optional<Message>> try_receive();
-  // Waits for a message, or for the peer's death, or for the deadline.
-  Result<Message> receive(int64_t deadline_ns);
 
  private:
-  Channel(UniqueFd socket, UniqueFd pidfd, pid_t pid)
-      : socket_(std::move(socket)), pidfd_(std::move(pidfd)), peer_pid_(pid) {}
-  Result<void> send_frame(MessageType type, const vmstate::Writer& writer, int64_t deadline_ns);
+  enum class Kind { kUnix, kTcp, kFile };
+  struct Outgoing {
+    std::vector<uint8_t> bytes;
+    std::vector<int> fds;
+    size_t sent = 0;
+    size_t fds_sent = 0;
+  };
+
+  Channel(Kind kind, UniqueFd fd) : kind_(kind), fd_(std::move(fd)) {}
+  void enqueue_frame(MessageType type, const vmstate::Writer& writer);
+  Result<bool> send_some(Outgoing& message);
+  Result<bool> receive_some();
+  void keep_fds(msghdr& message);
   Result<std::optional<Message>> take_complete_message();
 
-  UniqueFd socket_;
+  Kind kind_;
+  UniqueFd fd_;
   UniqueFd pidfd_;
-  pid_t peer_pid_;
+  pid_t peer_pid_ = 0;
+  std::deque<Outgoing> queue_;
+  uint64_t sent_bytes_ = 0;
   std::vector<uint8_t> received_;
-  // Where recvmsg puts bytes; made once, because a receive happens inside the pause.
+  // Where received bytes are put first; made once, because a receive happens inside the pause.
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(256 * 1024);
   std::vector<UniqueFd> received_fds_;
 };

@@ -1,4 +1,4 @@
-// The channel and the ownership word against a hostile or dying peer, over a real socket pair.
+// The channel against a hostile or dying peer, over a real socket pair.
 #include "wire/channel.h"
 
 #include <fcntl.h>
@@ -7,14 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <thread>
-
-#include "migration/ownership.h"
-
 namespace pagurus::wire {
 namespace {
-
-int64_t soon() { return monotonic_ns() + 2'000'000'000; }
 
 struct Pair {
   Channel ours;
@@ -24,13 +18,14 @@ struct Pair {
 Pair make_pair() {
   int fds[2];
   CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0, "a socket pair");
-  return {*Channel::of_socket(UniqueFd(fds[0])), UniqueFd(fds[1])};
+  return {*Channel::of_unix(UniqueFd(fds[0])), UniqueFd(fds[1])};
 }
 
 // A frame as the peer would send it.
 std::vector<uint8_t> frame_of(MessageType type, const Refused& body) {
   auto pair = make_pair();
-  EXPECT_TRUE(pair.ours.send(type, body, soon()));
+  pair.ours.enqueue(type, body);
+  EXPECT_TRUE(pair.ours.flush());
   std::vector<uint8_t> bytes(1000);
   ssize_t size = ::read(pair.theirs.get(), bytes.data(), bytes.size());
   EXPECT_GT(size, 0);
@@ -81,11 +76,16 @@ TEST(Channel, descriptors_arrive_with_their_message_even_many) {
     for (int j = 0; j < 60; ++j) section.fds.push_back(vmstate::Fd::lend(event.get()));
     state.sections.push_back(std::move(section));
   }
-  auto receiver = *Channel::of_socket(std::move(pair.theirs));
-  std::thread sender([&] { EXPECT_TRUE(pair.ours.send(MessageType::kState, state, soon())); });
-  auto message = receiver.receive(soon());
-  sender.join();
-  ASSERT_TRUE(message.has_value());
+  auto receiver = *Channel::of_unix(std::move(pair.theirs));
+  pair.ours.enqueue(MessageType::kState, state);
+  std::optional<Message> message;
+  while (!message) {
+    ASSERT_TRUE(pair.ours.flush());
+    auto received = receiver.try_receive();
+    ASSERT_TRUE(received.has_value()) << received.error().message();
+    message = std::move(*received);
+  }
+  EXPECT_TRUE(pair.ours.drained());
   EXPECT_EQ(message->fds.size(), 600u);
   auto loaded = std::move(*message).as<State>();
   ASSERT_TRUE(loaded.has_value());
@@ -160,39 +160,47 @@ TEST(Channel, another_protocol_version_is_named) {
   EXPECT_EQ(message.error().message(), "the peer speaks hand-over protocol 77, this process 1");
 }
 
-TEST(Channel, silence_ends_with_a_time_out_and_a_closed_channel_at_once) {
+TEST(Channel, what_a_peer_does_not_read_is_queued_and_follows_in_order) {
   auto pair = make_pair();
-  auto late = pair.ours.receive(monotonic_ns() + 20'000'000);
-  ASSERT_FALSE(late.has_value());
-  EXPECT_EQ(late.error().message(), "the peer did not answer in time");
-  pair.theirs.reset();
-  EXPECT_EQ(pair.ours.receive(soon()).error().message(), "the peer closed the channel");
-}
-
-TEST(Channel, connecting_where_nobody_waits_says_what_to_do) {
-  auto channel = Channel::connect("/tmp/pagurus-no-such-socket");
-  ASSERT_FALSE(channel.has_value());
-  EXPECT_NE(channel.error().message().find("no destination waits there"), std::string::npos);
-}
-
-TEST(Ownership, exactly_one_side_wins) {
-  for (int round = 0; round < 200; ++round) {
-    auto source = *Ownership::create();
-    auto destination = *Ownership::adopt(*duplicate(source.fd()));
-    bool source_won = false, destination_won = false;
-    std::thread other([&] { destination_won = destination.claim_for_destination(); });
-    source_won = source.claim_back_for_source();
-    other.join();
-    EXPECT_NE(source_won, destination_won);
-    EXPECT_EQ(source.owner(), source_won ? Owner::kSourceResumed : Owner::kDestination);
-    EXPECT_EQ(source.claim_back_for_source(), source_won) << "asking again gives the same answer";
+  auto receiver = *Channel::of_unix(std::move(pair.theirs));
+  Refused large{std::string(60'000, 'x')};
+  for (int i = 0; i < 20; ++i) pair.ours.enqueue(MessageType::kRefused, large);
+  pair.ours.enqueue(MessageType::kReady, Ready{7});
+  ASSERT_TRUE(pair.ours.flush());
+  EXPECT_FALSE(pair.ours.drained()) << "more than a socket holds";
+  for (int i = 0; i < 20; ++i) {
+    std::optional<Message> message;
+    while (!message) {
+      ASSERT_TRUE(pair.ours.flush());
+      message = std::move(*receiver.try_receive());
+    }
+    EXPECT_EQ(std::move(*message).as<Refused>()->reason.size(), 60'000u);
   }
+  ASSERT_TRUE(pair.ours.flush());
+  EXPECT_TRUE(pair.ours.drained());
+  EXPECT_EQ(std::move(**receiver.try_receive()).as<Ready>()->prepared_ns, 7u);
 }
 
-TEST(Ownership, a_file_that_could_shrink_is_refused) {
-  UniqueFd fd(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  ASSERT_EQ(::ftruncate(fd.get(), 4096), 0);
-  EXPECT_FALSE(Ownership::adopt(std::move(fd)).has_value());
+TEST(Channel, a_closed_channel_is_an_error_for_both_directions) {
+  auto pair = make_pair();
+  pair.theirs.reset();
+  EXPECT_EQ(pair.ours.try_receive().error().message(), "the peer closed the channel");
+  pair.ours.enqueue(MessageType::kReady, Ready{1});
+  EXPECT_FALSE(pair.ours.flush().has_value());
+}
+
+TEST(Channel, a_file_gives_back_the_messages_and_says_where_it_ends) {
+  UniqueFd file(::memfd_create("stream", MFD_CLOEXEC));
+  auto writer = Channel::of_file(*duplicate(file.get()));
+  writer.enqueue(MessageType::kReady, Ready{1});
+  writer.enqueue(MessageType::kReady, Ready{2});
+  ASSERT_TRUE(writer.flush());
+  EXPECT_TRUE(writer.drained());
+  ASSERT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
+  auto reader = Channel::of_file(std::move(file));
+  EXPECT_EQ(std::move(**reader.try_receive()).as<Ready>()->prepared_ns, 1u);
+  EXPECT_EQ(std::move(**reader.try_receive()).as<Ready>()->prepared_ns, 2u);
+  EXPECT_EQ(reader.try_receive().error().message(), "the file ends in the middle of the stream");
 }
 
 }  // namespace
