@@ -15,6 +15,7 @@ JOBS ?= $(shell nproc)
 BUILD := build/release
 SANITIZED := build/sanitized
 THREADS := build/thread-sanitized
+FAULTS := build/faults
 # The unit tests in which threads meet.
 THREAD_TESTS := event_test device_test kvm_test wire_test migration_test monitor_test
 PREFIX ?= /usr/local
@@ -27,7 +28,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build demo test model unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels reference install clean
+.PHONY: all packages build faults demo test model unit unit-threads fuzz structure functional functional-probe functional-sanitized functional-stock lab-checks kernels reference install clean
 
 all: build
 
@@ -39,6 +40,13 @@ build: packages
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DPAGURUS_TESTS=OFF >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@echo "building the programs ..."
 	@$(NINJA) -C $(BUILD)
+
+# The programs with faults to inject, for the fault walk.
+faults: packages
+	@mkdir -p build
+	@cmake -S . -B $(FAULTS) $(CMAKE_FLAGS) -DPAGURUS_TESTS=OFF -DPAGURUS_FAULTS=ON >$(FAULTS).log 2>&1 || { cat $(FAULTS).log; exit 1; }
+	@echo "building the programs with faults to inject ..."
+	@$(NINJA) -C $(FAULTS)
 
 kernels: packages
 	@scripts/fetch-kernels

@@ -42,6 +42,9 @@ class Connection {
   // The next message, if it has arrived already.
   Result<std::optional<wire::Message>> try_receive() { return channel_.try_receive(); }
   void close();
+  // For faults on purpose (migration/fault.h): the channel breaks, now or in the middle of the next message.
+  void break_now() { channel_.break_now(); }
+  void break_in_next_message() { channel_.break_in_next_message(); }
   // Closes the channel and goes on watching the process at its other end, if that is on this host.
   void close_and_watch(std::function<void()> on_death);
   bool open() const { return open_; }

@@ -36,6 +36,7 @@ void Destination::on_connection() {
 
 Result<void> Destination::begin(wire::Channel channel) {
   former_.reset();
+  TRY(before(FaultStep::kDestinationAccept));
   Destination* self = this;
   connection_ = TRY(Connection::create(
       environment_.loop, std::move(channel), "the source",
@@ -48,7 +49,8 @@ Result<void> Destination::begin(wire::Channel channel) {
   timeline_ = Timeline(monotonic_ns());
   parameters_ = environment_.settings().parameters;
   // Half of what a source waits for its answer, so that the next in the queue is still there.
-  return await(Step::kHello, parameters_.hello_timeout_ms / 2, "HELLO");
+  TRY(await(Step::kHello, parameters_.hello_timeout_ms / 2, "HELLO"));
+  return after(FaultStep::kDestinationAccept);
 }
 
 Result<void> Destination::await(Step step, uint64_t timeout_ms, const char* what) {
@@ -89,6 +91,7 @@ Result<void> Destination::handle(wire::Message message, int64_t received_ns) {
 }
 
 Result<void> Destination::on_hello(const wire::Hello& hello) {
+  TRY(before(FaultStep::kDestinationHello));
   Settings settings = environment_.settings();
   transfer_ = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
   TRY(check_announced(environment_.machine, settings, transfer_));
@@ -99,10 +102,13 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
     transfer_.insert(extra.name);
   }
   source_may_wait_ = hello.waits_before_state;
+  TRY(after(FaultStep::kDestinationHello));
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
   wire::Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}, .unknown = {}};
-  return connection_->send(wire::MessageType::kWelcome, welcome);
+  TRY(before(FaultStep::kDestinationWelcome));
+  TRY(connection_->send(wire::MessageType::kWelcome, welcome));
+  return after(FaultStep::kDestinationWelcome);
 }
 
 Result<void> Destination::on_prepare(wire::Prepare prepare) {
@@ -110,10 +116,12 @@ Result<void> Destination::on_prepare(wire::Prepare prepare) {
   // From here on this process holds a part of the guest: a failure ends it.
   step_ = Step::kReady;
   timeout_ = event::Watch();
+  TRY(before(FaultStep::kDestinationPrepare));
   ownership_.emplace(TRY(Ownership::adopt(prepare.ownership.take())));
   TRY(environment_.machine.attach_ram(prepare.ram.take()));
   TRY(environment_.machine.open_untransferred(transfer_));
   TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(prepare.rehearsal))));
+  TRY(after(FaultStep::kDestinationPrepare));
   int64_t now = monotonic_ns();
   timeline_.add("prepare", begin_ns, now);
   // A source that waits for its operator may take any time; its death and a broken channel are noticed.
@@ -124,10 +132,14 @@ Result<void> Destination::on_prepare(wire::Prepare prepare) {
 
 // The pause.
 Result<void> Destination::on_state(wire::State state, int64_t received_ns) {
+  TRY(before(FaultStep::kDestinationLoad));
   TRY(load(std::move(state.sections)));
+  TRY(after(FaultStep::kDestinationLoad));
   wire::Running times{.received_ns = static_cast<uint64_t>(received_ns),
                       .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
+  pass(FaultStep::kDestinationOwn, FaultWhen::kBefore);
   if (!ownership_->claim_for_destination()) return fail("the source has taken the guest back");
+  pass(FaultStep::kDestinationOwn, FaultWhen::kAfter);
   times.owned_ns = static_cast<uint64_t>(monotonic_ns());
   enter(state, times);
   return {};
@@ -164,11 +176,15 @@ Result<void> Destination::load_extra(const Extra& extra, wire::SectionData secti
 // From here on nothing may fail: the guest is ours.
 void Destination::enter(const wire::State& state, wire::Running times) {
   bool run = state.run && !environment_.stay_paused;
+  pass(FaultStep::kDestinationEnter, FaultWhen::kBefore);
   times.running_ns = static_cast<uint64_t>(
       environment_.machine.enter(run ? machine::Handover::Enter::kRunning : machine::Handover::Enter::kPaused));
+  pass(FaultStep::kDestinationEnter, FaultWhen::kAfter);
+  pass(FaultStep::kDestinationRunning, FaultWhen::kBefore);
   if (auto sent = connection_->send(wire::MessageType::kRunning, times); !sent) {
     log_info("the guest runs here; the source was not told: {}", sent.error().message());
   }
+  pass(FaultStep::kDestinationRunning, FaultWhen::kAfter);
   for (const Extra& extra : environment_.extras) extra.movable->thaw();
 
   auto at = [](uint64_t ns) { return static_cast<int64_t>(ns); };

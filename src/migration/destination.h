@@ -24,6 +24,7 @@
 #include "event/loop.h"
 #include "migration/address.h"
 #include "migration/connection.h"
+#include "migration/fault.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
 
@@ -40,6 +41,7 @@ class Destination {
     bool stay_paused;
     std::function<void(Status, const std::string& why)> on_status;
     std::function<void(const Error&)> on_lost;
+    Faults& faults;
   };
   // Listens there.
   static Result<std::unique_ptr<Destination>> start(Environment environment, const Address& address);
@@ -64,6 +66,10 @@ class Destination {
   Result<void> load(std::vector<wire::SectionData> sections);
   Result<void> load_extra(const Extra& extra, wire::SectionData section);
   void enter(const wire::State& state, wire::Running times);
+  Result<void> before(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kBefore, connection_.get()); }
+  Result<void> after(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kAfter, connection_.get()); }
+  // Where the guest has its owner, or is about to: nothing may fail there.
+  void pass(FaultStep step, FaultWhen when) { environment_.faults.pass(step, when, connection_.get()); }
   Error explain(Error error);
   void end(const Error& why);
 

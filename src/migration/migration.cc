@@ -102,6 +102,7 @@ class Migration::Impl {
   Parameters parameters_;
   Capabilities capabilities_;
   std::function<void(Status, int64_t)> observer_;
+  Faults faults_;
   bool stay_paused_ = false;
   std::vector<Extra> extras_;
   Status status_ = Status::kNone;
@@ -126,7 +127,8 @@ Result<void> Migration::Impl::migrate(const std::string& uri) {
                                .settings = settings(),
                                .extras = extras(Which::kHere),
                                .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
-                               .on_remark = [this](const std::string& text) { remark(text); }},
+                               .on_remark = [this](const std::string& text) { remark(text); },
+                               .faults = faults_},
                               address);
   if (!source) {
     note_status(Status::kFailed, source.error().message());
@@ -152,7 +154,8 @@ Result<void> Migration::Impl::migrate_incoming(const std::string& uri, OnError o
                               .extras = extras(Which::kPending),
                               .stay_paused = stay_paused_,
                               .on_status = [this](Status status, const std::string& why) { note_status(status, why); },
-                              .on_lost = [this, on_error](const Error& why) { lose_incoming(why, on_error); }},
+                              .on_lost = [this, on_error](const Error& why) { lose_incoming(why, on_error); },
+                              .faults = faults_},
                              address));
   note_status(Status::kSetup, "");
   return {};
@@ -233,6 +236,8 @@ Result<void> Migration::cancel() {
   if (impl_->source_ && impl_->in_progress()) impl_->source_->cancel();
   return {};
 }
+
+Result<void> Migration::inject_fault(const Fault& fault) { return impl_->faults_.arm(fault); }
 
 Info Migration::query() const { return impl_->query(); }
 bool Migration::in_progress() const { return impl_->in_progress(); }

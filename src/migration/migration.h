@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "event/loop.h"
 #include "machine/machine.h"
+#include "migration/fault.h"
 #include "migration/transfer.h"
 #include "vmstate/section.h"
 
@@ -104,6 +105,9 @@ class Migration {
   Result<void> cancel();
   Info query() const;
   bool in_progress() const;
+
+  // For tests: see migration/fault.h.
+  Result<void> inject_fault(const Fault& fault);
 
   // Called on every change of status.
   void set_observer(std::function<void(Status, int64_t at_ns)> observer);

@@ -20,8 +20,9 @@ bool plausible(const wire::Running& times, int64_t stop_ns) {
 
 Result<std::unique_ptr<Source>> Source::start(Environment environment, const Address& address) {
   TRY(check_movable(environment.machine, environment.settings.parameters));
-  auto channel = TRY(connect(address));
   std::unique_ptr<Source> source(new Source(std::move(environment)));
+  TRY(source->before(FaultStep::kSourceConnect));
+  auto channel = TRY(connect(address));
   TRY(source->begin(std::move(channel)));
   return source;
 }
@@ -33,12 +34,15 @@ Result<void> Source::begin(wire::Channel channel) {
       {.on_message = [self](wire::Message message, int64_t) { self->on_message(std::move(message)); },
        .on_lost = [self](const Error& why) { self->settle(Status::kFailed, why); },
        .on_drained = {}}));
+  TRY(after(FaultStep::kSourceConnect));
   std::vector<std::string> extras;
   for (const Extra& extra : environment_.extras) extras.push_back(extra.name);
   TRY(await(Step::kHello, parameters().hello_timeout_ms, "the destination did not answer HELLO in time"));
   wire::Hello hello = make_hello(environment_.machine, parameters(), extras);
   hello.waits_before_state = environment_.settings.capabilities.pause_before_switchover;
-  return connection_->send(wire::MessageType::kHello, hello);
+  TRY(before(FaultStep::kSourceHello));
+  TRY(connection_->send(wire::MessageType::kHello, hello));
+  return after(FaultStep::kSourceHello);
 }
 
 Result<void> Source::await(Step step, uint64_t timeout_ms, const char* complaint) {
@@ -79,6 +83,7 @@ Result<void> Source::handle(wire::Message message) {
 }
 
 Result<void> Source::on_welcome(wire::Welcome welcome) {
+  TRY(before(FaultStep::kSourceWelcome));
   for (const auto& movable : environment_.machine.movables()) {
     bool wanted = std::ranges::count(welcome.wanted, movable.name) != 0;
     if (wanted != (movable.takes_part && parameters().transfer.includes(movable.target))) {
@@ -94,19 +99,26 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
     log_warning("the destination does not know the optional state section '{}' and passes it over", name);
   }
   environment_.on_status(Status::kActive, "");
+  TRY(after(FaultStep::kSourceWelcome));
   return prepare();
 }
 
 Result<void> Source::prepare() {
+  TRY(before(FaultStep::kSourcePrepare));
   ownership_ = TRY(Ownership::create());
   wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
                         .ownership = vmstate::Fd::lend(ownership_->fd()),
                         .rehearsal = to_messages(environment_.machine.save_rehearsal())};
   TRY(await(Step::kPrepare, parameters().prepare_timeout_ms, "the destination did not get ready in time"));
-  return connection_->send(wire::MessageType::kPrepare, prepare);
+  TRY(connection_->send(wire::MessageType::kPrepare, prepare));
+  return after(FaultStep::kSourcePrepare);
 }
 
-Result<void> Source::on_ready() { return switch_over(); }
+Result<void> Source::on_ready() {
+  TRY(before(FaultStep::kSourceReady));
+  TRY(after(FaultStep::kSourceReady));
+  return switch_over();
+}
 
 // The guest is held still from here on.
 Result<void> Source::switch_over() {
@@ -116,6 +128,7 @@ Result<void> Source::switch_over() {
   }
   // It ran on until now: it may have met its end, or somebody may have ended it.
   TRY(environment_.machine.check_guest());
+  TRY(before(FaultStep::kSourceStop));
   step_ = Step::kPreSwitchover;
   stop_ns_ = monotonic_ns();
   environment_.machine.freeze();
@@ -124,6 +137,7 @@ Result<void> Source::switch_over() {
   }
   step_began_ns_ = monotonic_ns();
   timeline_.add("stop", stop_ns_, step_began_ns_);
+  TRY(after(FaultStep::kSourceStop));
   if (!environment_.settings.capabilities.pause_before_switchover) return give();
   environment_.machine.report_events();
   environment_.on_status(Status::kPreSwitchover, "");
@@ -139,18 +153,22 @@ Result<void> Source::go_on() {
 
 Result<void> Source::give() {
   step_began_ns_ = monotonic_ns();
+  TRY(before(FaultStep::kSourceSave));
   auto sections = TRY(save());
+  TRY(after(FaultStep::kSourceSave));
   int64_t saved_ns = monotonic_ns();
   timeline_.add("save", step_began_ns_, saved_ns);
   // The pause is bounded from its beginning on; of an operator's wait in it, from its end on.
   bool waited = environment_.settings.capabilities.pause_before_switchover;
   int64_t deadline_ns =
       (waited ? step_began_ns_ : stop_ns_) + static_cast<int64_t>(parameters().downtime_limit_ms) * 1'000'000;
+  TRY(before(FaultStep::kSourceState));
   // From here on the destination may have it: only settle() may go back.
   step_ = Step::kSwitchover;
   TRY(connection_->send(wire::MessageType::kState, wire::State{.run = environment_.machine.was_running(),
                                                                .stop_asked_ns = static_cast<uint64_t>(stop_ns_),
                                                                .sections = to_messages(std::move(sections))}));
+  TRY(after(FaultStep::kSourceState));
   int64_t sent_ns = monotonic_ns();
   timeline_.add("send", saved_ns, sent_ns);
   int64_t left_ms = std::max<int64_t>(deadline_ns - sent_ns, 0) / 1'000'000;
@@ -211,6 +229,7 @@ void Source::settle_given(const Error& why) {
 }
 
 void Source::commit(const wire::Running* running, const std::string& warning) {
+  environment_.faults.pass(FaultStep::kSourceCommit, FaultWhen::kBefore, connection_.get());
   environment_.machine.release();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->release();
@@ -224,6 +243,7 @@ void Source::commit(const wire::Running* running, const std::string& warning) {
   } else {
     downtime_ns_ = monotonic_ns() - stop_ns_;
   }
+  environment_.faults.pass(FaultStep::kSourceCommit, FaultWhen::kAfter, connection_.get());
   end(Status::kCompleted, warning);
 }
 

@@ -26,6 +26,7 @@
 #include "event/loop.h"
 #include "migration/address.h"
 #include "migration/connection.h"
+#include "migration/fault.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
 
@@ -43,6 +44,7 @@ class Source {
     std::function<void(Status, const std::string& why)> on_status;
     // Something that the operator should know, after a migration that is completed.
     std::function<void(const std::string&)> on_remark;
+    Faults& faults;
   };
   // Connects and sends HELLO.
   static Result<std::unique_ptr<Source>> start(Environment environment, const Address& address);
@@ -80,6 +82,8 @@ class Source {
   void roll_back(Status status, const Error& why);
   void end(Status status, const std::string& why);
 
+  Result<void> before(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kBefore, connection_.get()); }
+  Result<void> after(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kAfter, connection_.get()); }
   const Parameters& parameters() const { return environment_.settings.parameters; }
 
   Environment environment_;

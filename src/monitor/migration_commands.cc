@@ -30,6 +30,20 @@ schema::BackendTransfer choice_of(const Transfer& transfer) {
   return choice;
 }
 
+migration::FaultKind kind_of(schema::FaultKind kind) {
+  using migration::FaultKind;
+  switch (kind) {
+    case schema::FaultKind::kExit: return FaultKind::kExit;
+    case schema::FaultKind::kKill: return FaultKind::kKill;
+    case schema::FaultKind::kHang: return FaultKind::kHang;
+    case schema::FaultKind::kError: return FaultKind::kError;
+    case schema::FaultKind::kShortWrite: return FaultKind::kShortWrite;
+    case schema::FaultKind::kClose: return FaultKind::kClose;
+    case schema::FaultKind::kDelay: return FaultKind::kDelay;
+  }
+  return FaultKind::kError;
+}
+
 class MigrationCommands final : public schema::MigrationCommands {
  public:
   explicit MigrationCommands(Services services) : services_(services) {}
@@ -119,6 +133,26 @@ class MigrationCommands final : public schema::MigrationCommands {
     }
     result.moved = std::move(info.moved);
     return result;
+  }
+
+  Result<std::vector<schema::FaultPoint>> x_query_fault_points(qapi::Call&) override {
+    using migration::FaultWhen;
+    std::vector<schema::FaultPoint> result;
+    for (const migration::FaultStepInfo& info : migration::fault_steps()) {
+      for (FaultWhen when : {FaultWhen::kBefore, FaultWhen::kAfter}) {
+        schema::FaultPoint point;
+        point.point = migration::Faults::name(info.step, when);
+        point.can_fail = info.can_fail;
+        result.push_back(std::move(point));
+      }
+    }
+    return result;
+  }
+
+  Result<void> x_inject_fault(qapi::Call&, schema::XInjectFaultArguments arguments) override {
+    auto [step, when] = TRY(migration::Faults::parse(arguments.point));
+    return services_.migration.inject_fault(
+        {.step = step, .when = when, .kind = kind_of(arguments.kind), .delay_ms = arguments.delay_ms.value_or(0)});
   }
 
   Result<std::vector<schema::BackendTransferSupport>> query_backend_transfer_support(qapi::Call&) override {

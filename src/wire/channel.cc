@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace pagurus::wire {
 namespace {
@@ -70,14 +71,23 @@ void Channel::enqueue_frame(MessageType type, const vmstate::Writer& writer) {
   message.bytes.reserve(header.size() + writer.bytes().size());
   message.bytes.assign(header.begin(), header.end());
   message.bytes.insert(message.bytes.end(), writer.bytes().begin(), writer.bytes().end());
+  message.breaks = std::exchange(break_in_next_, false);
+  if (message.breaks) message.bytes.resize(message.bytes.size() / 2);
   queue_.push_back(std::move(message));
+}
+
+void Channel::break_now() {
+  if (kind_ == Kind::kFile) return fd_.reset();
+  ::shutdown(fd_.get(), SHUT_RDWR);
 }
 
 Result<void> Channel::flush() {
   while (!queue_.empty()) {
     Outgoing& message = queue_.front();
     if (!TRY(send_some(message))) return {};
-    if (message.sent == message.bytes.size()) queue_.pop_front();
+    if (message.sent < message.bytes.size()) continue;
+    if (message.breaks) break_now();
+    queue_.pop_front();
   }
   return {};
 }

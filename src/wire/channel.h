@@ -64,6 +64,10 @@ class Channel {
   UniqueFd take_peer_pidfd() { return std::move(pidfd_); }
   // Ends it for both sides; the peer reads an end of file after what was sent.  What is queued is lost.
   void close();
+  // Both directions end as if the connection had broken; what was sent still arrives.
+  void break_now();
+  // Of the next message queued half is sent; then break_now().
+  void break_in_next_message() { break_in_next_ = true; }
 
   // Queues a whole message.  Its descriptors are borrowed until it has left.
   template <vmstate::Described T>
@@ -89,6 +93,7 @@ class Channel {
     std::vector<int> fds;
     size_t sent = 0;
     size_t fds_sent = 0;
+    bool breaks = false;  // it is the half of one
   };
 
   Channel(Kind kind, UniqueFd fd) : kind_(kind), fd_(std::move(fd)) {}
@@ -104,6 +109,7 @@ class Channel {
   pid_t peer_pid_ = 0;
   std::deque<Outgoing> queue_;
   uint64_t sent_bytes_ = 0;
+  bool break_in_next_ = false;
   std::vector<uint8_t> received_;
   // Where received bytes are put first; made once, because a receive happens inside the pause.
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(256 * 1024);

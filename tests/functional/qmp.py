@@ -28,9 +28,9 @@ class Qmp:
     def close(self):
         self.socket.close()
 
-    def command(self, name, fds=(), **arguments):
+    def command(self, command, /, fds=(), **arguments):
         """Executes a command and returns its result; underscores in argument names stand for dashes."""
-        request = {"execute": name}
+        request = {"execute": command}
         if arguments:
             request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
         return self.execute(request, fds)

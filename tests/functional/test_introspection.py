@@ -50,7 +50,8 @@ def test_what_is_deprecated_says_so(entries):
     status = entries[entries[argument["type"]]["element-type"]]
     [capability] = [m for m in status["members"] if m["name"] == "capability"]
     features = {m["name"]: m.get("features", []) for m in entries[capability["type"]]["members"]}
-    assert features == {"events": [], "local-tap": ["deprecated", "unstable"]}
+    assert features == {"events": [], "local-tap": ["deprecated", "unstable"], "pause-before-switchover": [],
+                        "return-path": []}
 
 
 def test_what_may_overtake_says_so(entries):
