@@ -143,9 +143,12 @@ def test_queries_tell_what_was_given(guest):
     assert qmp.command("query-uuid") == {"UUID": uuid.lower()}
     assert qmp.command("query-status") == {"status": "prelaunch", "running": False}
     assert len(qmp.command("query-cpus-fast")) == 2
-    assert qmp.command("query-migrate-parameters") == {"backend-transfer": False, "downtime-limit": 300}
+    assert qmp.command("query-migrate-parameters") == {
+        "backend-transfer": False, "downtime-limit": 300, "hello-timeout": 5000, "prepare-timeout": 60000,
+        "stall-timeout": 60000}
     assert qmp.command("query-migrate-capabilities") == [
-        {"capability": "events", "state": False}, {"capability": "local-tap", "state": False}]
+        {"capability": name, "state": False}
+        for name in ("events", "local-tap", "pause-before-switchover", "return-path")]
     about = qmp.command("query-process")
     assert about["pid"] == process.pid
     assert about["command-line"][1:] == [str(word) for word in process.process.args[1:]]
