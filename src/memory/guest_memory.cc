@@ -1,9 +1,12 @@
 #include "memory/guest_memory.h"
 
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +16,15 @@ namespace pagurus::memory {
 namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+// A memory barrier in every thread of this process.
+Result<void> barrier_everywhere() {
+  auto membarrier = [](int command) { return ::syscall(SYS_membarrier, command, 0, 0); };
+  if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0 || membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) {
+    return fail_errno(errno, "cannot order the writes of other threads (membarrier)");
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -130,7 +142,34 @@ bool GuestMemory::write(GuestAddress to, std::span<const uint8_t> from) const {
   uint8_t* target = slice(to, from.size());
   if (target == nullptr) return false;
   std::memcpy(target, from.data(), from.size());
+  note_written(target, from.size());
   return true;
+}
+
+// Another thread writes a page and then reads log_; this one writes log_ and will read the page.  With
+// the barrier either that thread saw the log, or the page's reader sees the write.
+Result<void> GuestMemory::start_dirty_log() {
+  CHECK(present(), "only RAM with bytes can be written");
+  if (!written_) written_ = std::make_unique<PageBitmap>(size_ / kPageSize);
+  log_->store(written_.get(), std::memory_order_release);
+  return barrier_everywhere();
+}
+
+void GuestMemory::take_dirty(PageBitmap& into) {
+  if (written_) into.take(*written_);
+}
+
+void GuestMemory::stop_dirty_log() {
+  log_->store(nullptr, std::memory_order_release);
+  if (written_) written_->clear({0, written_->pages()});
+}
+
+void GuestMemory::note_in_log(const void* host, uint64_t size) const {
+  if (size == 0) return;
+  auto offset = static_cast<uint64_t>(static_cast<const uint8_t*>(host) - mapping_.data());
+  CHECK(offset < size_ && size <= size_ - offset, "what was written is in RAM");
+  uint64_t first = offset / kPageSize;
+  written_->set({first, (offset + size - 1) / kPageSize - first + 1});
 }
 
 }  // namespace pagurus::memory

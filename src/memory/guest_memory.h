@@ -14,13 +14,23 @@
 // use the copy.  `slice()` hands out host addresses for iovecs of system calls and for rings'
 // atomic accesses only.
 //
-// Threads: allocate() and adopt() happen before any other thread uses it; the rest is thread-safe
-// as far as the guest's own races allow.
+// Dirty log: while it is on, every page that this process writes is noted, for whoever copies RAM
+// under a running guest (what vCPUs write is noted by KVM).  The rule: **whoever writes through
+// slice() calls note_written() after the write is complete**, after readv() has returned, say, and
+// before it can be frozen.  write() does it itself.  A page noted late is copied once more, in a later
+// round, or in the pause, when nobody writes any more; one that was noted before its write may be
+// copied in between, and the write is lost.
+//
+// Threads: allocate() and adopt() happen before any other thread uses it; the dirty log is started,
+// taken and stopped on the control thread; the rest is thread-safe as far as the guest's own races
+// allow.
 #pragma once
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -30,6 +40,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "memory/address.h"
+#include "memory/page_bitmap.h"
 
 namespace pagurus::memory {
 
@@ -91,14 +102,32 @@ class GuestMemory {
 
   // The host address of [base, base+size), or nullptr if that is not RAM in one piece or empty.
   uint8_t* slice(GuestAddress base, uint64_t size) const;
+  // `host`, from slice(), has been written.
+  void note_written(const void* host, uint64_t size) const {
+    // The writes come first; between processors start_dirty_log() sees to that.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (log_->load(std::memory_order_acquire) != nullptr) note_in_log(host, size);
+  }
+
+  // From now on until stop_dirty_log(), which forgets what was noted.
+  Result<void> start_dirty_log();
+  // Adds the pages written since the last call, or since the start.
+  void take_dirty(PageBitmap& into);
+  void stop_dirty_log();
 
  private:
-  GuestMemory(uint64_t size, Pages pages) : size_(size), pages_(pages) {}
+  GuestMemory(uint64_t size, Pages pages)
+      : size_(size), pages_(pages), log_(std::make_unique<std::atomic<PageBitmap*>>(nullptr)) {}
+  void note_in_log(const void* host, uint64_t size) const;
 
   uint64_t size_;
   Pages pages_;
   UniqueFd fd_;
   Mapping mapping_;
+  // Made by the first start_dirty_log() and kept, because a thread may still be noting a page in it.
+  std::unique_ptr<PageBitmap> written_;
+  // written_ while the log is on.
+  std::unique_ptr<std::atomic<PageBitmap*>> log_;
 };
 
 }  // namespace pagurus::memory

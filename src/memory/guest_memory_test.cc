@@ -98,5 +98,30 @@ TEST(GuestMemory, populating_does_not_allocate_what_was_never_touched) {
   EXPECT_LT(static_cast<uint64_t>(info.st_blocks) * 512, 2 * kMiB);
 }
 
+TEST(GuestMemory, writes_are_in_the_dirty_log_while_it_is_on) {
+  auto memory = make(5 * kGiB);
+  PageBitmap dirty(5 * kGiB / kPageSize);
+  memory.write_value<uint32_t>({0x1000}, 1);
+  memory.take_dirty(dirty);
+  EXPECT_EQ(dirty.count(), 0u) << "off";
+  ASSERT_TRUE(memory.start_dirty_log());
+  memory.write_value<uint32_t>({0x2ffe}, 1);
+  memory.write_value<uint8_t>({kHighRamBase}, 1);
+  EXPECT_FALSE(memory.write_value<uint8_t>({kLowRamLimit}, 1));
+  memory.note_written(memory.slice({0x10'0000}, 0x3000), 0x3000);
+  memory.take_dirty(dirty);
+  EXPECT_EQ(dirty.next_run(0, 100), (PageRun{2, 2}));
+  EXPECT_EQ(dirty.next_run(4, 100), (PageRun{0x100, 3}));
+  EXPECT_EQ(dirty.next_run(0x103, 100), (PageRun{kLowRamLimit / kPageSize, 1})) << "by offset into the file";
+  EXPECT_EQ(dirty.count(), 6u);
+  memory.write_value<uint32_t>({0x1000}, 1);
+  memory.stop_dirty_log();
+  memory.write_value<uint32_t>({0x5000}, 1);
+  PageBitmap later(5 * kGiB / kPageSize);
+  ASSERT_TRUE(memory.start_dirty_log());
+  memory.take_dirty(later);
+  EXPECT_EQ(later.count(), 0u) << "a new log begins empty";
+}
+
 }  // namespace
 }  // namespace pagurus::memory

@@ -1,5 +1,6 @@
 #include "virtio/queue.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace pagurus::virtio {
@@ -150,12 +151,29 @@ void Queue::unpop(uint16_t count) {
   set_position(at);
 }
 
-void Queue::push_used(uint16_t head, uint32_t written) {
+void Queue::note_written(const DescriptorChain& chain, uint64_t bytes) const {
+  for (const iovec& buffer : chain.writable()) {
+    if (bytes == 0) return;
+    uint64_t part = std::min<uint64_t>(bytes, buffer.iov_len);
+    memory_.note_written(buffer.iov_base, part);
+    bytes -= part;
+  }
+}
+
+void Queue::store(uint8_t* field, uint16_t value, std::memory_order order) const {
+  ring_field(field).store(value, order);
+  memory_.note_written(field, sizeof value);
+}
+
+void Queue::push_used(const DescriptorChain& chain, uint32_t written) {
   QueuePosition at = position();
   CHECK(static_cast<uint16_t>(at.avail - at.used) > pushed_, "a chain is pushed once, after it was popped");
   uint16_t index = static_cast<uint16_t>(at.used + pushed_);
-  UsedElement element{.id = head, .length = written};
-  std::memcpy(rings_.used + kRingHeaderBytes + 8 * (index & (size_ - 1)), &element, sizeof element);
+  UsedElement element{.id = chain.head(), .length = written};
+  uint8_t* entry = rings_.used + kRingHeaderBytes + 8 * (index & (size_ - 1));
+  std::memcpy(entry, &element, sizeof element);
+  memory_.note_written(entry, sizeof element);
+  note_written(chain, written);
   ++pushed_;
 }
 
@@ -167,7 +185,7 @@ bool Queue::publish_used() {
   pushed_ = 0;
   // Sequentially consistent, against the driver that sets its event and then reads our idx: one of
   // the two sees the other (virtio 1.2, 2.7.7.2 and 2.7.10).
-  ring_field(rings_.used + 2).store(at.used, std::memory_order_seq_cst);
+  store(rings_.used + 2, at.used, std::memory_order_seq_cst);
   set_position(at);
   if (features_.event_idx) return event_passed(used_event().load(std::memory_order_seq_cst), at.used, before);
   return (ring_field(rings_.avail).load(std::memory_order_seq_cst) & kAvailNoInterrupt) == 0;
@@ -176,9 +194,9 @@ bool Queue::publish_used() {
 RingResult<bool> Queue::enable_kicks() {
   uint16_t seen = seen_avail_;
   if (features_.event_idx) {
-    avail_event().store(seen, std::memory_order_seq_cst);
+    store(avail_event(), seen, std::memory_order_seq_cst);
   } else {
-    ring_field(rings_.used).store(0, std::memory_order_seq_cst);
+    store(rings_.used, 0, std::memory_order_seq_cst);
   }
   // The driver may have offered chains before it could see that.
   auto index = look_at_avail();
@@ -188,7 +206,7 @@ RingResult<bool> Queue::enable_kicks() {
 
 void Queue::disable_kicks() {
   // With events, an idx that stays behind is passed only once in 2^16 chains.
-  if (!features_.event_idx) ring_field(rings_.used).store(kUsedNoNotify, std::memory_order_relaxed);
+  if (!features_.event_idx) store(rings_.used, kUsedNoNotify, std::memory_order_relaxed);
 }
 
 }  // namespace pagurus::virtio

@@ -12,6 +12,10 @@
 // size), allocates nothing beyond it, and reports BrokenRing; the caller then takes the device to
 // NEEDS_RESET and uses the queue no more.
 //
+// What the device writes into RAM is noted in the dirty log (memory/guest_memory.h): the rings' fields
+// and the bytes of a chain that is pushed by the queue itself, the bytes of a chain that goes back to
+// the driver's ring by note_written().
+//
 // Threads: one at a time, the queue's worker, or another one while that is frozen; position() from
 // any thread.
 #pragma once
@@ -59,6 +63,7 @@ class DescriptorChain {
   // What the device reads, then what it writes.
   std::span<iovec> readable() { return std::span(buffers_).first(readable_count_); }
   std::span<iovec> writable() { return std::span(buffers_).subspan(readable_count_); }
+  std::span<const iovec> writable() const { return std::span(buffers_).subspan(readable_count_); }
   uint64_t readable_bytes() const { return readable_bytes_; }
   uint64_t writable_bytes() const { return writable_bytes_; }
 
@@ -88,7 +93,9 @@ class Queue {
   // Gives back the last `count` chains popped; none of them may have been pushed.
   void unpop(uint16_t count);
   // Returns a chain with `written` bytes in its writable buffers; not visible before publish_used().
-  void push_used(uint16_t head, uint32_t written);
+  void push_used(const DescriptorChain& chain, uint32_t written);
+  // The first `bytes` bytes of the chain's writable buffers have been written.
+  void note_written(const DescriptorChain& chain, uint64_t bytes) const;
   // Makes what was pushed visible.  True if the driver wants an interrupt for it.
   [[nodiscard]] bool publish_used();
 
@@ -107,12 +114,13 @@ class Queue {
   Queue(const memory::GuestMemory& memory, Rings rings, uint16_t size, QueueFeatures features, QueuePosition position);
 
   void set_position(QueuePosition position);
+  void store(uint8_t* field, uint16_t value, std::memory_order order) const;
   RingResult<uint16_t> look_at_avail();
   RingResult<void> walk(const uint8_t* table, uint32_t entries, uint16_t first, DescriptorChain& chain) const;
   RingResult<void> walk_indirect(const Descriptor& table, DescriptorChain& chain) const;
   RingResult<void> add_buffer(const Descriptor& descriptor, DescriptorChain& chain) const;
   std::atomic_ref<uint16_t> used_event() const { return ring_field(rings_.avail + kRingHeaderBytes + 2 * size_); }
-  std::atomic_ref<uint16_t> avail_event() const { return ring_field(rings_.used + kRingHeaderBytes + 8 * size_); }
+  uint8_t* avail_event() const { return rings_.used + kRingHeaderBytes + 8 * size_; }
 
   const memory::GuestMemory& memory_;
   Rings rings_;

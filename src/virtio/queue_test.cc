@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 
 #include "virtio/testing/ring_builder.h"
 
@@ -69,9 +70,9 @@ TEST_F(QueueTest, used_elements_appear_together_when_published) {
   uint16_t a = ring.offer({{0x20000, 10, true}});
   uint16_t b = ring.offer({{0x21000, 10, true}});
   ASSERT_TRUE(queue.pop(chain).value());
-  queue.push_used(chain.head(), 4);
+  queue.push_used(chain, 4);
   ASSERT_TRUE(queue.pop(chain).value());
-  queue.push_used(chain.head(), 5);
+  queue.push_used(chain, 5);
   EXPECT_TRUE(ring.take_used().empty());
   EXPECT_TRUE(queue.publish_used());
   auto used = ring.take_used();
@@ -86,7 +87,7 @@ TEST_F(QueueTest, chains_given_back_come_again_in_order) {
   Queue queue = start();
   for (uint64_t i = 0; i < 3; ++i) ring.offer({{0x20000 + 0x1000 * i, 10, true}});
   ASSERT_TRUE(queue.pop(chain).value());
-  uint16_t first = chain.head();
+  DescriptorChain first = chain;
   ASSERT_TRUE(queue.pop(chain).value());
   uint16_t second = chain.head();
   ASSERT_TRUE(queue.pop(chain).value());
@@ -104,11 +105,49 @@ TEST_F(QueueTest, indices_wrap) {
   for (int i = 0; i < 5; ++i) {
     ring.offer({{0x20000, 10, true}});
     ASSERT_TRUE(queue.pop(chain).value()) << i;
-    queue.push_used(chain.head(), 1);
+    queue.push_used(chain, 1);
     EXPECT_TRUE(queue.publish_used());
   }
   EXPECT_EQ(ring.used(), 3);
   EXPECT_EQ(queue.position().avail, 3);
+}
+
+// Chains at 0x20000, ... and rings at kRing, each area on pages of its own or shared.
+TEST_F(QueueTest, what_the_device_writes_is_in_the_dirty_log) {
+  auto dirty = [this] {
+    memory::PageBitmap pages(kRam / memory::kPageSize);
+    ram.take_dirty(pages);
+    std::set<uint64_t> addresses;
+    pages.for_each_run([&](memory::PageRun run) {
+      for (uint64_t i = 0; i < run.count; ++i) addresses.insert((run.first + i) * memory::kPageSize);
+    });
+    return addresses;
+  };
+  for (bool events : {false, true}) {
+    ring.restart();
+    Queue queue = start({.event_idx = events});
+    ring.offer({{0x20000, 10}, {0x21ff0, 0x20, true}, {0x30000, 0x1000, true}});
+    ring.offer({{0x40000, 0x2000, true}});
+    ASSERT_TRUE(ram.start_dirty_log());
+    const uint64_t used = ring.config().used.value & ~(memory::kPageSize - 1);
+    EXPECT_TRUE(queue.enable_kicks().value());
+    EXPECT_EQ(dirty(), std::set{used}) << "where kicks are asked for";
+    ASSERT_TRUE(queue.pop(chain).value());
+    EXPECT_TRUE(dirty().empty()) << "a chain that is only taken";
+    queue.push_used(chain, 0x21);
+    EXPECT_EQ(dirty(), (std::set<uint64_t>{used, 0x21000, 0x22000, 0x30000}));
+    (void)queue.publish_used();
+    EXPECT_EQ(dirty(), std::set{used}) << "the index";
+    ASSERT_TRUE(queue.pop(chain).value());
+    queue.note_written(chain, 0x1000);
+    queue.unpop(1);
+    EXPECT_EQ(dirty(), std::set<uint64_t>{0x40000}) << "written and given back";
+    queue.disable_kicks();
+    EXPECT_EQ(dirty().size(), events ? 0u : 1u);
+    ram.stop_dirty_log();
+    (void)queue.enable_kicks();
+    EXPECT_TRUE(dirty().empty()) << "the log is off";
+  }
 }
 
 TEST_F(QueueTest, an_indirect_table_is_one_chain) {
@@ -193,7 +232,7 @@ TEST_F(QueueTest, without_events_flags_decide) {
   ring.offer({{0x20000, 10, true}});
   EXPECT_TRUE(queue.enable_kicks().value()) << "offered in between";
   ASSERT_TRUE(queue.pop(chain).value());
-  queue.push_used(chain.head(), 0);
+  queue.push_used(chain, 0);
   ring.set_avail_flags(kAvailNoInterrupt);
   EXPECT_FALSE(queue.publish_used());
 }
@@ -228,7 +267,7 @@ TEST_F(QueueTest, an_interrupt_is_due_when_the_used_index_passes_the_event) {
     for (int i = 0; i < each.count; ++i) {
       fresh.offer({{0x20000, 10, true}});
       ASSERT_TRUE(queue.pop(chain).value());
-      queue.push_used(chain.head(), 0);
+      queue.push_used(chain, 0);
     }
     EXPECT_EQ(queue.publish_used(), each.due) << each.before << "+" << each.count << " event " << each.event;
   }
@@ -274,7 +313,7 @@ TEST_F(QueueTest, garbage_rings_end_in_chains_or_a_broken_ring) {
       if (any(4) == 0) {
         queue.unpop(1);
       } else {
-        queue.push_used(chain.head(), 1);
+        queue.push_used(chain, 1);
       }
       if (any(2) == 0) (void)queue.publish_used();
       if (any(8) == 0) (void)queue.enable_kicks();

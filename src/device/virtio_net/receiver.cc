@@ -110,7 +110,7 @@ void Receiver::place(size_t bytes) {
   size_t rest = bytes;
   for (size_t i = 0; i < used; ++i) {
     size_t written = std::min<size_t>(rest, chain(i).writable_bytes());
-    queue_.push_used(chain(i).head(), static_cast<uint32_t>(written));
+    queue_.push_used(chain(i), static_cast<uint32_t>(written));
     rest -= written;
     room_ -= chain(i).writable_bytes();
     buffers_ -= chain(i).writable().size();
@@ -123,6 +123,7 @@ void Receiver::place(size_t bytes) {
 
 // The frame is longer than the chains; its end is in the spill buffer.
 void Receiver::spill(size_t bytes) {
+  for (size_t i = 0; i < count_; ++i) queue_.note_written(chain(i), chain(i).writable_bytes());
   if (!mode_.mergeable || bytes > kMaxNetFrame || bytes - room_ > spill_.size()) {
     counters_.rx_dropped.fetch_add(1, std::memory_order_relaxed);
     return;

@@ -91,7 +91,7 @@ virtio::RingResult<void> VirtioNet::answer_control(virtio::Queue& queue) {
     if (known) announce_ = false;
     std::array<uint8_t, 1> answer{known ? kControlOk : kControlError};
     virtio::copy_to(chain.writable(), 0, answer);
-    queue.push_used(chain.head(), 1);
+    queue.push_used(chain, 1);
   }
   signal_eventfd(transport_->kick_fd(kControlQueue));
   return {};

@@ -29,7 +29,7 @@ virtio::RingResult<Transmitter::Outcome> Transmitter::move_frames(unsigned budge
       return Outcome::kBlocked;
     }
     if (status == net::IoStatus::kDropped) counters_.tx_dropped.fetch_add(1, std::memory_order_relaxed);
-    queue_.push_used(chain_.head(), 0);
+    queue_.push_used(chain_, 0);
     ++moved;
   }
   return Outcome::kMore;

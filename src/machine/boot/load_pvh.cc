@@ -48,6 +48,7 @@ void write_segment(const PvhElf::Segment& segment, std::span<const uint8_t> file
   CHECK(target != nullptr, "check_kernel_fits() covers every segment");
   std::memcpy(target, file.data() + segment.file_offset, segment.file_size);
   std::memset(target + segment.file_size, 0, segment.memory_size - segment.file_size);
+  memory.note_written(target, segment.memory_size);
 }
 
 Result<void> put_initrd(StartInfo& info, const PvhElf& elf, const memory::GuestMemory& memory, const BootFile& initrd) {
