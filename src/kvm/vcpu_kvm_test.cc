@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <thread>
 
@@ -314,6 +315,76 @@ TEST_F(OnKvm, the_guests_clock_goes_on_in_the_second_vm) {
   }
   std::printf("kvmclock after the hand-over: %+ld ns\n", best);
   EXPECT_LT(std::abs(best), 50'000);
+}
+
+// The pages that the guest has written since the last call.
+memory::PageBitmap take_dirty(Machine& machine) {
+  memory::PageBitmap dirty(memory::kMinRam / memory::kPageSize);
+  auto taken = machine.vm->take_dirty(dirty);
+  EXPECT_TRUE(taken) << taken.error().message();
+  return dirty;
+}
+
+TEST_F(OnKvm, what_the_guest_writes_is_in_the_dirty_log) {
+  constexpr uint64_t kCounterPage = kCounter / memory::kPageSize;
+  constexpr uint64_t kSecondPage = kSecondCounter / memory::kPageSize;
+  Machine machine = boot(2);
+  machine.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(5)) << devices_.error();
+  ASSERT_TRUE(eventually([&] { return second_counter() > 5; }));
+  auto started = machine.vm->start_dirty_log();
+  ASSERT_TRUE(started) << started.error().message();
+  // As long as it runs, in every round.
+  for (int round = 0; round < 5; ++round) {
+    (void)take_dirty(machine);
+    ASSERT_TRUE(counts_beyond(devices_.counter() + 5)) << devices_.error();
+    uint32_t second = second_counter();
+    ASSERT_TRUE(eventually([&] { return second_counter() > second + 1; }));
+    auto dirty = take_dirty(machine);
+    EXPECT_TRUE(dirty.test(kCounterPage)) << round;
+    EXPECT_TRUE(dirty.test(kSecondPage)) << round;
+    EXPECT_FALSE(dirty.test(kEntry / memory::kPageSize)) << "its code";
+    EXPECT_LT(dirty.count(), 10u);
+  }
+  stop(machine);
+  (void)take_dirty(machine);
+  EXPECT_EQ(take_dirty(machine).count(), 0u) << "a parked guest wrote";
+  // A page that is written for the first time since the log began, and one written before.
+  machine.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(devices_.counter() + 2)) << devices_.error();
+  stop(machine);
+  EXPECT_TRUE(take_dirty(machine).test(kCounterPage));
+  auto stopped = machine.vm->stop_dirty_log();
+  ASSERT_TRUE(stopped) << stopped.error().message();
+  machine.vcpus->resume();
+  EXPECT_TRUE(counts_beyond(devices_.counter() + 5)) << devices_.error();
+  stop(machine);
+  EXPECT_EQ(devices_.wrong(), 0u);
+}
+
+// A copy that is made page by page while the guest runs is equal to its RAM in the end.
+TEST_F(OnKvm, a_copy_made_by_the_dirty_log_is_exact) {
+  Machine machine = boot(2);
+  machine.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(2)) << devices_.error();
+  ASSERT_TRUE(machine.vm->start_dirty_log());
+  std::vector<uint8_t> copy(memory::kMinRam);
+  auto copy_pages = [&](const memory::PageBitmap& dirty) {
+    dirty.for_each_run([&](memory::PageRun run) {
+      uint64_t offset = run.first * memory::kPageSize;
+      std::memcpy(&copy[offset], memory_->host_base() + offset, run.count * memory::kPageSize);
+    });
+  };
+  memory::PageBitmap everything(memory::kMinRam / memory::kPageSize);
+  everything.set({0, everything.pages()});
+  copy_pages(everything);
+  for (int round = 0; round < 20; ++round) {
+    copy_pages(take_dirty(machine));
+    std::this_thread::sleep_for(std::chrono::milliseconds(round));
+  }
+  stop(machine);
+  copy_pages(take_dirty(machine));
+  EXPECT_EQ(std::memcmp(copy.data(), memory_->host_base(), copy.size()), 0);
 }
 
 TEST_F(OnKvm, a_doorbell_counts_in_the_kernel) {

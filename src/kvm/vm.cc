@@ -1,6 +1,7 @@
 #include "kvm/vm.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kvm/kvm_api.h"
 
@@ -57,18 +58,51 @@ int Vm::capability(unsigned number) const { return std::max(0, ::ioctl(fd(), KVM
 
 Result<void> Vm::map_ram(const memory::GuestMemory& memory) {
   CHECK(memory.present(), "only RAM with bytes can be mapped");
-  CHECK(!ram_mapped_, "RAM is mapped once");
+  CHECK(ram_ == nullptr, "RAM is mapped once");
+  ram_ = &memory;
+  TRY_DOING("giving the guest its RAM", set_ram_slots(0));
+  return {};
+}
+
+// One slot for each range of the RAM, in their order.
+Result<void> Vm::set_ram_slots(uint32_t flags) {
   uint32_t slot = 0;
-  for (const memory::RamRange& range : memory.ranges()) {
+  for (const memory::RamRange& range : ram_->ranges()) {
     kvm_userspace_memory_region region{};
     region.slot = slot++;
+    region.flags = flags;
     region.guest_phys_addr = range.base.value;
     region.memory_size = range.size;
-    region.userspace_addr = reinterpret_cast<uint64_t>(memory.host_base() + range.offset);
-    TRY_DOING("giving the guest its RAM",
-              call(fd(), KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION", &region));
+    region.userspace_addr = reinterpret_cast<uint64_t>(ram_->host_base() + range.offset);
+    TRY_KVM(fd(), KVM_SET_USER_MEMORY_REGION, &region);
   }
-  ram_mapped_ = true;
+  return {};
+}
+
+Result<void> Vm::start_dirty_log() {
+  CHECK(ram_ != nullptr, "only RAM that the guest has can be written");
+  TRY_DOING("starting the log of written pages", set_ram_slots(KVM_MEM_LOG_DIRTY_PAGES));
+  return {};
+}
+
+Result<void> Vm::take_dirty(memory::PageBitmap& into) {
+  CHECK(ram_ != nullptr, "the log has been started");
+  uint32_t slot = 0;
+  std::vector<uint64_t> words;
+  for (const memory::RamRange& range : ram_->ranges()) {
+    words.assign(range.size / memory::kPageSize / 64, 0);
+    kvm_dirty_log log{};
+    log.slot = slot++;
+    log.dirty_bitmap = words.data();
+    TRY_DOING("reading the log of written pages", call(fd(), KVM_GET_DIRTY_LOG, "KVM_GET_DIRTY_LOG", &log));
+    into.add(range.offset / memory::kPageSize, words);
+  }
+  return {};
+}
+
+Result<void> Vm::stop_dirty_log() {
+  CHECK(ram_ != nullptr, "the log has been started");
+  TRY_DOING("stopping the log of written pages", set_ram_slots(0));
   return {};
 }
 

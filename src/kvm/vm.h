@@ -5,8 +5,8 @@
 // hand-over is after the vCPUs have been created.  A VM belongs to the address space that created
 // it: it cannot be passed to another process, only its state can.
 //
-// Threads: create(), map_ram(), save(), load() and reset() on the control thread; the rest from
-// any.
+// Threads: create(), map_ram(), the dirty log, save(), load() and reset() on the control thread; the
+// rest from any.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,13 @@ class Vm {
   // Makes the guest see `memory`, which must have its bytes and outlive the VM.  Once.
   Result<void> map_ram(const memory::GuestMemory& memory);
 
+  // KVM's dirty log: from now on it notes every page that the guest, or KVM for it, writes.  Starting
+  // and stopping wait for RCU, milliseconds: keep them out of a pause.  RAM must be mapped.
+  Result<void> start_dirty_log();
+  // Adds the pages noted since the last call, or since the start, by their place in the RAM file.
+  Result<void> take_dirty(memory::PageBitmap& into);
+  Result<void> stop_dirty_log();
+
   // Every write at exactly `address`, whatever its size and value, adds 1 to `eventfd` and causes
   // no exit.  Both may wait for RCU, milliseconds: keep them out of a pause.
   Result<void> attach_ioeventfd(memory::GuestAddress address, int eventfd);
@@ -65,6 +72,7 @@ class Vm {
  private:
   explicit Vm(const System& system) : system_(system) {}
   Result<void> create_devices();
+  Result<void> set_ram_slots(uint32_t flags);
   Result<void> save_chips(VmState& state) const;
   Result<void> load_chips(const VmState& state);
   Result<ClockState> save_clock() const;
@@ -74,7 +82,7 @@ class Vm {
   UniqueFd fd_;
   size_t xsave_size_ = 0;
   uint32_t host_tsc_khz_ = 0;
-  bool ram_mapped_ = false;
+  const memory::GuestMemory* ram_ = nullptr;  // as mapped
   VmState pristine_;
 };
 
