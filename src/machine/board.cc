@@ -78,6 +78,28 @@ Result<void> Board::adopt_ram(UniqueFd memfd) {
   return {};
 }
 
+Result<void> Board::start_dirty_log() {
+  CHECK(!logs_dirty_, "the log is started once before it is stopped");
+  logs_dirty_ = true;
+  auto started = memory_.start_dirty_log();
+  if (started) started = vm_->start_dirty_log();
+  if (!started) stop_dirty_log();
+  return started;
+}
+
+Result<void> Board::collect_dirty(memory::PageBitmap& into) {
+  CHECK(logs_dirty_, "a log that was started is read");
+  memory_.take_dirty(into);
+  return vm_->take_dirty(into);
+}
+
+void Board::stop_dirty_log() {
+  if (!std::exchange(logs_dirty_, false)) return;
+  memory_.stop_dirty_log();
+  // A log that goes on costs the guest a little, and nothing else.
+  if (auto stopped = vm_->stop_dirty_log(); !stopped) log_warning("{}", stopped.error().message());
+}
+
 Result<void> Board::set_boot(const BootState& boot) {
   if (boot.kind == BootKind::kPvh) {
     return vcpus_->set_boot(kvm::PvhBoot{.entry = static_cast<uint32_t>(boot.entry.value),
@@ -137,8 +159,6 @@ void Board::system_event(uint32_t vcpu, uint32_t type) {
   listener_.guest_failed(fmt::format("vCPU {} stopped with system event {}", vcpu, type));
 }
 
-void Board::internal_error(uint32_t, const std::string& text) {
-  listener_.guest_failed(text);
-}
+void Board::internal_error(uint32_t, const std::string& text) { listener_.guest_failed(text); }
 
 }  // namespace pagurus::machine

@@ -47,6 +47,10 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   // Fresh RAM, or a running guest's; then the VM sees it.
   Result<void> allocate_ram();
   Result<void> adopt_ram(UniqueFd memfd);
+  // What vCPUs and devices write into RAM (machine/handover.h).
+  Result<void> start_dirty_log();
+  Result<void> collect_dirty(memory::PageBitmap& into);
+  void stop_dirty_log();
   // The state before the first instruction of the kernel; vCPUs parked, devices frozen.
   Result<void> set_boot(const BootState& boot);
   // Power-on state of everything; vCPUs parked, devices frozen.
@@ -85,6 +89,7 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   void guest_power_off() override { listener_.guest_power_off(); }
   void guest_reset() override { listener_.guest_reset(); }
 
+  bool logs_dirty_ = false;
   // In the order of construction; the vCPUs, which use all of it, go first.
   BoardListener& listener_;
   memory::GuestMemory memory_;
