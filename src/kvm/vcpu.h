@@ -7,7 +7,9 @@
 #include <pthread.h>
 
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/mapping.h"
 #include "base/result.h"
@@ -51,6 +53,10 @@ class Vcpu {
   // May be called repeatedly before the vCPU runs; CPUID that is equal already is not set again.
   // After a failure the vCPU's state is undefined, until a load or reset succeeds.
   Result<void> load(const VcpuState& state);
+  // What must be added to the TSC offsets of all states saved together with this one, so that the
+  // guest's TSC continues here, now, at what it read when they were saved.  Sets this vCPU's TSC.
+  // On a KVM that ignores offsets it is 0 if the guest's TSC at least does not step back, else refused.
+  Result<uint64_t> tsc_shift(const VcpuState& state);
   // Back to the power-on state, but with the CPUID and the TSC it has now.
   Result<void> reset();
   // Fills the second-level page tables for `range`.  Best effort: false if this KVM cannot.
@@ -73,14 +79,16 @@ class Vcpu {
   Result<void> find_msrs();
 
   Result<void> check(const VcpuState& state) const;
+  Result<void> check_tsc_frequency(uint32_t khz) const;
   Result<void> load_parts(const VcpuState& state, LoadScope scope);
-  Result<std::vector<Msr>> read_msrs() const;
+  Result<std::vector<Msr>> read_msrs(std::span<const uint32_t> indices) const;
   Result<void> write_msrs(const std::vector<Msr>& msrs, LoadScope scope);
   Result<void> write_registers(const Registers& registers);
   Result<SystemRegisters> read_system_registers() const;
   Result<void> write_system_registers(const SystemRegisters& registers);
   Result<void> save_tsc(VcpuState& state) const;
   Result<void> load_tsc(const VcpuState& state);
+  Result<uint64_t> read_tsc() const;
   Result<void> renew_tsc_offset();
 
   Vm& vm_;

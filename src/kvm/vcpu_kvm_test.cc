@@ -148,9 +148,9 @@ void hand_over(Machine& from, Machine& to) {
   ASSERT_TRUE(vcpus) << vcpus.error().message();
   auto vm = from.vm->save();
   ASSERT_TRUE(vm) << vm.error().message();
-  auto loaded = to.vcpus->load_all(travel(VcpuStates{*std::move(vcpus)}).vcpus);
+  auto loaded = to.vcpus->load_all(travel(VcpuStates{*std::move(vcpus)}).vcpus, Origin::kThisHost);
   ASSERT_TRUE(loaded) << loaded.error().message();
-  auto loaded_vm = to.vm->load(travel(*vm));
+  auto loaded_vm = to.vm->load(travel(*vm), Origin::kThisHost);
   ASSERT_TRUE(loaded_vm) << loaded_vm.error().message();
 }
 
@@ -163,7 +163,7 @@ TEST_F(OnKvm, a_second_vm_continues_the_guest) {
   uint32_t at_pause = devices_.counter();
 
   Machine destination = make(1);
-  ASSERT_TRUE(destination.vcpus->load_all(destination.vcpus->pristine_all()));  // a rehearsal
+  ASSERT_TRUE(destination.vcpus->load_all(destination.vcpus->pristine_all(), Origin::kThisHost));  // a rehearsal
   ASSERT_TRUE(destination.vm->map_ram(*memory_));
   hand_over(source, destination);
   destination.vcpus->resume();
@@ -240,7 +240,7 @@ TEST_F(OnKvm, a_saved_guest_goes_on_where_it_was_saved) {
   EXPECT_EQ(first->at(0).registers, second->at(0).registers);
   EXPECT_EQ(first->at(0).system_registers, second->at(0).system_registers);
   EXPECT_EQ(first->at(0).tsc_offset, second->at(0).tsc_offset);
-  ASSERT_TRUE(machine.vcpus->load_all(*first));
+  ASSERT_TRUE(machine.vcpus->load_all(*first, Origin::kThisHost));
   auto third = machine.vcpus->save_all();
   ASSERT_TRUE(third);
   EXPECT_EQ(first->at(0).registers, third->at(0).registers);
@@ -279,7 +279,7 @@ TEST_F(OnKvm, a_state_that_does_not_fit_is_refused_in_words) {
   auto refusal = [&](auto change) {
     auto bad = *good;
     change(bad[0]);
-    auto loaded = machine.vcpus->load_all(bad);
+    auto loaded = machine.vcpus->load_all(bad, Origin::kThisHost);
     return loaded ? std::string("accepted") : loaded.error().message();
   };
   auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
@@ -292,9 +292,12 @@ TEST_F(OnKvm, a_state_that_does_not_fit_is_refused_in_words) {
                     }
                   }),
                   "CPUID 0x1.0 ECX bit 5"));
+  if (machine.vm->capability(KVM_CAP_TSC_CONTROL) == 0) {
+    EXPECT_TRUE(has(refusal([](VcpuState& s) { s.tsc_khz += s.tsc_khz / 100; }), "cannot be scaled"));
+  }
   EXPECT_TRUE(has(refusal([](VcpuState& s) { s.system_registers.cr0 = ~0ull; }), "KVM refused"));
-  EXPECT_FALSE(machine.vcpus->load_all({}));
-  EXPECT_TRUE(machine.vcpus->load_all(*good));
+  EXPECT_FALSE(machine.vcpus->load_all({}, Origin::kThisHost));
+  EXPECT_TRUE(machine.vcpus->load_all(*good, Origin::kThisHost));
 }
 
 TEST_F(OnKvm, the_guests_clock_goes_on_in_the_second_vm) {
@@ -315,6 +318,105 @@ TEST_F(OnKvm, the_guests_clock_goes_on_in_the_second_vm) {
   }
   std::printf("kvmclock after the hand-over: %+ld ns\n", best);
   EXPECT_LT(std::abs(best), 50'000);
+}
+
+// A new vCPU's TSC begins at 0, so its offset is not 0, unless this KVM ignores offsets.
+bool offsets_tsc(const Machine& machine) { return machine.vcpus->pristine_all()[0].tsc_offset != 0; }
+
+TEST_F(OnKvm, a_guest_from_elsewhere_does_not_see_the_time_in_between) {
+  Machine source = boot(2);
+  if (!offsets_tsc(source)) GTEST_SKIP() << "needs a KVM that offsets the TSC";
+  source.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(20)) << devices_.error();
+  stop(source);
+  uint32_t at_pause = devices_.counter();
+  auto vcpus = source.vcpus->save_all();
+  auto vm = source.vm->save();
+  ASSERT_TRUE(vcpus && vm);
+  // As the other host would have saved it: nothing there is comparable with this host's clocks.
+  constexpr uint64_t kAhead = uint64_t{1} << 56;
+  for (VcpuState& vcpu : *vcpus) vcpu.tsc_offset -= kAhead;
+  vm->clock.host_raw_ns += 1'000'000'000'000'000;
+  vm->clock.host_tsc += kAhead;
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+
+  Machine destination = make(2);
+  ASSERT_TRUE(destination.vm->map_ram(*memory_));
+  EXPECT_FALSE(destination.vm->load(*vm, Origin::kThisHost)) << "from the future";
+  auto loaded = destination.vcpus->load_all(travel(VcpuStates{*vcpus}).vcpus, Origin::kElsewhere);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  auto loaded_vm = destination.vm->load(travel(*vm), Origin::kElsewhere);
+  ASSERT_TRUE(loaded_vm) << loaded_vm.error().message();
+  auto now = destination.vcpus->save_all();
+  auto clock = destination.vm->save();
+  ASSERT_TRUE(now && clock);
+  // Loading takes a millisecond or so, and the guest was away for 300.
+  uint64_t ms = destination.vm->host_tsc_khz();
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_GT(now->at(i).guest_tsc, vcpus->at(i).guest_tsc) << "the TSC stepped back";
+    EXPECT_LT(now->at(i).guest_tsc, vcpus->at(i).guest_tsc + 200 * ms) << "the TSC jumped";
+  }
+  EXPECT_EQ(now->at(1).tsc_offset - now->at(0).tsc_offset, vcpus->at(1).tsc_offset - vcpus->at(0).tsc_offset);
+  EXPECT_GE(clock->clock.guest_ns, vm->clock.guest_ns);
+  EXPECT_LT(clock->clock.guest_ns, vm->clock.guest_ns + 200'000'000);
+  std::printf("TSC %+.3f ms, kvmclock %+.3f ms\n",
+              static_cast<double>(now->at(0).guest_tsc - vcpus->at(0).guest_tsc) / static_cast<double>(ms),
+              static_cast<double>(clock->clock.guest_ns - vm->clock.guest_ns) / 1e6);
+  // What it reads itself: behind the host by at least the time in between.
+  uint32_t lag_before = devices_.tsc_lag();
+  destination.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(at_pause + 20)) << devices_.error();
+  stop(destination);
+  EXPECT_GT(static_cast<int32_t>(devices_.tsc_lag() - lag_before), static_cast<int32_t>(250 * ms));
+  EXPECT_EQ(devices_.wrong(), 0u);
+}
+
+TEST_F(OnKvm, a_tsc_deadline_of_a_guest_from_elsewhere_comes_in_the_guest_s_time) {
+  Machine source = boot(1);
+  if (!offsets_tsc(source)) GTEST_SKIP() << "needs a KVM that offsets the TSC";
+  source.vcpus->resume();
+  ASSERT_TRUE(counts_beyond(3)) << devices_.error();
+  stop(source);
+  auto states = source.vcpus->save_all();
+  ASSERT_TRUE(states);
+  VcpuState& state = states->at(0);
+  constexpr uint32_t kTscDeadline = 0x6e0, kDeadlineMode = 2u << 17;
+  auto msr = std::ranges::find(state.msrs, kTscDeadline, &Msr::index);
+  if (msr == state.msrs.end()) GTEST_SKIP() << "needs TSC_DEADLINE";
+  // The guest's periodic timer becomes a deadline one second ahead, at LVT timer offset 0x320.
+  uint32_t lvt = 0;
+  std::memcpy(&lvt, &state.lapic[0x320], sizeof lvt);
+  lvt = (lvt & ~(3u << 17)) | kDeadlineMode;
+  std::memcpy(&state.lapic[0x320], &lvt, sizeof lvt);
+  uint64_t ms = source.vm->host_tsc_khz();
+  msr->value = state.guest_tsc + 1000 * ms;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+
+  Machine destination = make(1);
+  ASSERT_TRUE(destination.vm->map_ram(*memory_));
+  int64_t begin = monotonic_ns();
+  auto loaded = destination.vcpus->load_all(*states, Origin::kElsewhere);
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  destination.vcpus->resume();
+  // What was pending is over soon; then nothing happens before the deadline, which comes once.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  uint32_t before = devices_.counter();
+  ASSERT_TRUE(counts_beyond(before)) << devices_.error();
+  EXPECT_GT(monotonic_ns() - begin, 900'000'000) << "the deadline came early";
+  stop(destination);
+}
+
+TEST_F(OnKvm, where_the_tsc_has_no_offset_it_may_jump_ahead_and_never_back) {
+  Machine machine = make(1);
+  auto states = machine.vcpus->save_all();
+  ASSERT_TRUE(states);
+  if (offsets_tsc(machine) || !states->at(0).has_tsc_offset) GTEST_SKIP() << "needs a KVM that ignores TSC offsets";
+  auto loaded = machine.vcpus->load_all(*states, Origin::kElsewhere);
+  EXPECT_TRUE(loaded) << loaded.error().message();
+  states->at(0).guest_tsc += uint64_t{1} << 56;
+  auto refused = machine.vcpus->load_all(*states, Origin::kElsewhere);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("would step back"), std::string::npos) << refused.error().message();
 }
 
 // The pages that the guest has written since the last call.
@@ -420,7 +522,7 @@ TEST_F(OnKvm, save_and_load_are_timed) {
       auto states = machine.vcpus->save_all();
       int64_t saved = monotonic_ns();
       ASSERT_TRUE(states);
-      ASSERT_TRUE(machine.vcpus->load_all(*states));
+      ASSERT_TRUE(machine.vcpus->load_all(*states, Origin::kThisHost));
       loads.push_back(monotonic_ns() - saved);
       saves.push_back(saved - paused);
       pauses.push_back(paused - begin);

@@ -248,10 +248,20 @@ Result<std::vector<VcpuState>> VcpuSet::save_all() {
   return states;
 }
 
-Result<void> VcpuSet::load_all(std::span<const VcpuState> states) {
+Result<void> VcpuSet::load_all(std::span<const VcpuState> states, Origin origin) {
   if (states.size() != slots_.size()) {
     return fail("the state has {} vCPUs, this machine has {}", states.size(), slots_.size());
   }
+  if (origin == Origin::kThisHost) return load_each(states);
+  // One shift for all: what their TSCs differ by stays as it is.
+  uint64_t shift = TRY(slots_[0]->vcpu->tsc_shift(states[0]));
+  std::vector<VcpuState> shifted(states.begin(), states.end());
+  for (VcpuState& state : shifted) state.tsc_offset += shift;
+  note_long_pause();
+  return load_each(shifted);
+}
+
+Result<void> VcpuSet::load_each(std::span<const VcpuState> states) {
   std::vector<Result<void>> loaded(slots_.size());
   on_all([&loaded, states](size_t i, Vcpu& vcpu) { loaded[i] = vcpu.load(states[i]); });
   for (auto& result : loaded) TRY(std::move(result));

@@ -55,7 +55,7 @@ class VcpuSet {
 
   // All vCPUs must be parked.  The states are in the order of the vCPUs.
   Result<std::vector<VcpuState>> save_all();
-  Result<void> load_all(std::span<const VcpuState> states);
+  Result<void> load_all(std::span<const VcpuState> states, Origin origin);
   // The state each vCPU has had since power-on: the same shape as a saved one, for rehearsals, at a
   // time when the guest runs.
   std::vector<VcpuState> pristine_all() const;
@@ -72,6 +72,7 @@ class VcpuSet {
   struct Shared;
 
   VcpuSet();
+  Result<void> load_each(std::span<const VcpuState> states);
   template <class Job>
   void on_all(const Job& job);
 

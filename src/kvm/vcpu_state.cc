@@ -40,6 +40,7 @@ const Description& VcpuState::description() {
       field<&VcpuState::tsc_khz>("tsc-khz"),
       field<&VcpuState::has_tsc_offset>("has-tsc-offset"),
       field<&VcpuState::tsc_offset>("tsc-offset"),
+      field<&VcpuState::guest_tsc>("guest-tsc"),
       field<&VcpuState::events>("events"),
   };
   static constexpr Description kDescription{"vcpu", 1, kFields};

@@ -1,7 +1,8 @@
-// The whole state of one vCPU, as it travels to another process on the same host.
+// The whole state of one vCPU, as it travels to another process.
 //
 // CPUID is part of it: the guest keeps the features it booted with.  The TSC travels as an offset
-// to the host's TSC, which both processes share, so the guest's TSC does not notice the pause.
+// to the host's TSC: where both processes share that, the guest's TSC does not notice the pause.  What
+// the guest's TSC read travels too, for a host with another one (Origin::kElsewhere).
 #pragma once
 
 #include <vector>
@@ -39,6 +40,7 @@ struct VcpuState {
   uint32_t tsc_khz = 0;
   bool has_tsc_offset = false;
   uint64_t tsc_offset = 0;
+  uint64_t guest_tsc = 0;  // with has_tsc_offset: what the guest's TSC read when the state was saved
   Events events;
 
   static const vmstate::Description& description();

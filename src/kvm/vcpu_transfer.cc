@@ -30,14 +30,6 @@ struct MsrBuffer {
 };
 static_assert(offsetof(MsrBuffer, entries) == sizeof(kvm_msrs));
 
-kvm_device_attr tsc_offset_attribute(uint64_t* offset) {
-  kvm_device_attr attribute{};
-  attribute.group = KVM_VCPU_TSC_CTRL;
-  attribute.attr = KVM_VCPU_TSC_OFFSET;
-  attribute.addr = reinterpret_cast<uint64_t>(offset);
-  return attribute;
-}
-
 Registers from_kernel(const kvm_regs& r) {
   return {.rax = r.rax,
           .rbx = r.rbx,
@@ -220,7 +212,7 @@ Result<VcpuState> Vcpu::save() {
     TRY_KVM(fd, KVM_GET_XSAVE, state.xsave.data());
   }
   TRY_KVM(fd, KVM_GET_LAPIC, state.lapic.data());
-  state.msrs = TRY(read_msrs());
+  state.msrs = TRY(read_msrs(msr_indices_));
   TRY(save_tsc(state));
   return state;
 }
@@ -237,6 +229,7 @@ Result<void> Vcpu::check(const VcpuState& state) const {
       return fail("MSR {:#x} is not one that this host's KVM lists", msr.index);
     }
   }
+  TRY(check_tsc_frequency(state.tsc_khz));
   if (state.has_tsc_offset && !has_tsc_offset_) {
     auto error = fail("this host's KVM cannot set a TSC offset (KVM_VCPU_TSC_OFFSET)");
     return std::unexpected(std::move(error.error()).remedy("use Linux 5.16 or newer"));
@@ -258,18 +251,6 @@ Result<void> Vcpu::load(const VcpuState& state) {
 Result<void> Vcpu::reset() {
   TRY(renew_tsc_offset());
   return load_parts(pristine_, LoadScope::kReset);
-}
-
-// After a triple fault on AMD, KVM begins with an empty control block, in which the TSC's offset is
-// 0: the guest's TSC jumps away from what KVM believes it to be, and every timer of the local APIC
-// comes late by that much.  Setting the offset anew, even to what it is, puts it there again.
-Result<void> Vcpu::renew_tsc_offset() {
-  if (!has_tsc_offset_) return {};
-  uint64_t offset = 0;
-  auto attribute = tsc_offset_attribute(&offset);
-  TRY_KVM(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute);
-  TRY_KVM(fd_.get(), KVM_SET_DEVICE_ATTR, &attribute);
-  return {};
 }
 
 Result<void> Vcpu::load_parts(const VcpuState& state, LoadScope scope) {
@@ -349,13 +330,12 @@ Result<void> Vcpu::find_msrs() {
   return {};
 }
 
-Result<std::vector<Msr>> Vcpu::read_msrs() const {
+Result<std::vector<Msr>> Vcpu::read_msrs(std::span<const uint32_t> indices) const {
   MsrBuffer buffer;
-  buffer.count = static_cast<uint32_t>(msr_indices_.size());
-  for (size_t i = 0; i < msr_indices_.size(); ++i)
-    buffer.entries[i] = {.index = msr_indices_[i], .reserved = 0, .data = 0};
+  buffer.count = static_cast<uint32_t>(indices.size());
+  for (size_t i = 0; i < indices.size(); ++i) buffer.entries[i] = {.index = indices[i], .reserved = 0, .data = 0};
   auto done = static_cast<size_t>(TRY_KVM(fd_.get(), KVM_GET_MSRS, &buffer));
-  if (done < msr_indices_.size()) return fail("KVM cannot read MSR {:#x} any more", msr_indices_[done]);
+  if (done < indices.size()) return fail("KVM cannot read MSR {:#x} any more", indices[done]);
   std::vector<Msr> msrs(done);
   for (size_t i = 0; i < done; ++i) msrs[i] = {buffer.entries[i].index, buffer.entries[i].data};
   return msrs;
@@ -380,25 +360,6 @@ Result<void> Vcpu::write_msrs(const std::vector<Msr>& msrs, LoadScope scope) {
     return fail("KVM refuses the value {:#x} of MSR {:#x}", uint64_t{buffer.entries[done].data},
                 uint32_t{buffer.entries[done].index});
   }
-  return {};
-}
-
-Result<void> Vcpu::save_tsc(VcpuState& state) const {
-  state.tsc_khz = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0));
-  state.has_tsc_offset = has_tsc_offset_;
-  if (!has_tsc_offset_) return {};
-  auto attribute = tsc_offset_attribute(&state.tsc_offset);
-  TRY_KVM(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute);
-  return {};
-}
-
-Result<void> Vcpu::load_tsc(const VcpuState& state) {
-  auto khz = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0));
-  if (khz != state.tsc_khz) TRY_KVM(fd_.get(), KVM_SET_TSC_KHZ, state.tsc_khz);
-  if (!state.has_tsc_offset) return {};
-  uint64_t offset = state.tsc_offset;
-  auto attribute = tsc_offset_attribute(&offset);
-  TRY_KVM(fd_.get(), KVM_SET_DEVICE_ATTR, &attribute);
   return {};
 }
 

@@ -40,6 +40,7 @@ class Vm {
   // A new vCPU runs at the host's TSC frequency, and only a vCPU tells it: the first one reports
   // here.
   void set_host_tsc_khz(uint32_t khz) { host_tsc_khz_ = khz; }
+  uint32_t host_tsc_khz() const { return host_tsc_khz_; }
 
   // Makes the guest see `memory`, which must have its bytes and outlive the VM.  Once.
   Result<void> map_ram(const memory::GuestMemory& memory);
@@ -65,7 +66,7 @@ class Vm {
   Result<VmState> save() const;
   // After the vCPUs' states have been loaded (the clock's precision depends on their TSCs, and an
   // interrupt that the IOAPIC still holds is delivered to their local APICs), before any runs.
-  Result<void> load(const VmState& state);
+  Result<void> load(const VmState& state, Origin origin);
   // Interrupt controllers and PIT back to their power-on state; the clock goes on.
   Result<void> reset();
 
@@ -77,6 +78,7 @@ class Vm {
   Result<void> load_chips(const VmState& state);
   Result<ClockState> save_clock() const;
   Result<void> load_clock(const ClockState& state);
+  Result<void> set_clock(uint64_t guest_ns);
 
   const System& system_;
   UniqueFd fd_;

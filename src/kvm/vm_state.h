@@ -10,8 +10,17 @@
 
 namespace pagurus::kvm {
 
-// kvmclock at an instant.  The instant is told in the host's clocks, which both processes share,
-// so the receiver lets the guest's clock continue as if it had never stopped.
+// Where a state that is loaded was saved, and with it how the guest's clocks go on.
+enum class Origin {
+  // By this host's running kernel.  Its clocks and its TSC tell how long ago that was, so the guest's
+  // clocks continue as if they had never stopped.
+  kThisHost,
+  // On another host, or before this one was started.  The guest's TSC and kvmclock continue at what
+  // they showed when the state was saved: for the guest no time has passed.
+  kElsewhere,
+};
+
+// kvmclock at an instant, which is told in the host's clocks for a receiver that shares them.
 struct ClockState {
   uint64_t guest_ns = 0;
   // CLOCK_MONOTONIC_RAW, whose rate kvmclock has, just before guest_ns was read.

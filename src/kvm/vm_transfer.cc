@@ -48,9 +48,10 @@ Result<VmState> Vm::save() const {
   return state;
 }
 
-Result<void> Vm::load(const VmState& state) {
+Result<void> Vm::load(const VmState& state, Origin origin) {
   TRY_DOING("loading the interrupt controllers", load_chips(state));
-  TRY_DOING("loading the guest's clock", load_clock(state.clock));
+  TRY_DOING("loading the guest's clock",
+            origin == Origin::kThisHost ? load_clock(state.clock) : set_clock(state.clock.guest_ns));
   return {};
 }
 
@@ -89,6 +90,13 @@ Result<ClockState> Vm::save_clock() const {
       .guest_ns = data.clock, .host_raw_ns = raw, .has_host_tsc = exact, .host_tsc = exact ? data.host_tsc : 0};
 }
 
+Result<void> Vm::set_clock(uint64_t guest_ns) {
+  kvm_clock_data data{};
+  data.clock = guest_ns;
+  TRY_KVM(fd(), KVM_SET_CLOCK, &data);
+  return {};
+}
+
 Result<void> Vm::load_clock(const ClockState& state) {
   uint64_t raw = raw_now();
   if (state.host_raw_ns > raw || (state.has_host_tsc && state.host_tsc > __rdtsc())) {
@@ -96,9 +104,7 @@ Result<void> Vm::load_clock(const ClockState& state) {
   }
   // First close, then exact.  What the kernel adds between reading its clock and ours is a
   // microsecond or less, forward or backward.
-  kvm_clock_data data{};
-  data.clock = state.guest_ns + (raw - state.host_raw_ns);
-  TRY_KVM(fd(), KVM_SET_CLOCK, &data);
+  TRY(set_clock(state.guest_ns + (raw - state.host_raw_ns)));
   if (!state.has_host_tsc) return {};
 
   // KVM tells its clock, the host's TSC and CLOCK_REALTIME of one and the same instant.  The
@@ -111,6 +117,7 @@ Result<void> Vm::load_clock(const ClockState& state) {
   if ((now.flags & kBoth) != kBoth || host_tsc_khz_ == 0) return {};
   uint64_t ticks = now.host_tsc - state.host_tsc;
   if (ticks / host_tsc_khz_ > kExactForMs) return {};
+  kvm_clock_data data{};
   data.clock = state.guest_ns + ticks * 1'000'000 / host_tsc_khz_;
   data.realtime = now.realtime;
   data.flags = KVM_CLOCK_REALTIME;

@@ -5,6 +5,8 @@
 //   ------                                   -------------------------------------------
 //   facts(), sections(), movables()   HELLO  facts(), sections(), movables()
 //   save_rehearsal()               PREPARE   attach_ram(), open_untransferred(), load_rehearsal()
+//   start_dirty_log(), then                  or allocate_ram() instead of attach_ram(): RAM is copied
+//   collect_dirty() again and again   RAM    ram()
 //   freeze(), save()               STATE     load()
 //   release()  or  resume()        RUNNING   enter()
 //
@@ -18,6 +20,8 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "kvm/vm_state.h"
+#include "memory/guest_memory.h"
 #include "vmstate/section.h"
 
 namespace pagurus::machine {
@@ -74,8 +78,18 @@ class Handover {
   // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
   virtual Result<void> check_guest() const = 0;
   virtual int ram_fd() const = 0;
+  // Both sides; the guest's RAM, which has bytes unless the machine waits for them.
+  virtual memory::GuestMemory& ram() = 0;
   // Device state as it is now, taken while the guest runs: nothing waits for it.
   virtual std::vector<SavedSection> save_rehearsal() = 0;
+  // For RAM that is copied: notes from now on what vCPUs and devices write.  Waits for RCU,
+  // milliseconds: starting and stopping are no part of the pause.  A failed start leaves nothing on.
+  virtual Result<void> start_dirty_log() = 0;
+  // Adds the pages written since the last call, or since the start.  While frozen it tells the last of
+  // them; but save() first: KVM may write to the guest's RAM when it is asked for a vCPU's state.
+  virtual Result<void> collect_dirty(memory::PageBitmap& into) = 0;
+  // Idempotent.
+  virtual void stop_dirty_log() = 0;
   // Takes the vCPUs out of the guest and freezes queue workers and back ends.  Run state
   // finish-migrate.  Only after check_guest() in the same callback of the control loop.
   virtual void freeze() = 0;
@@ -92,12 +106,16 @@ class Handover {
   // --- destination --------------------------------------------------------------------------
   // Adopts, maps and pre-faults the guest's RAM.
   virtual Result<void> attach_ram(UniqueFd memfd) = 0;
+  // Fresh RAM, all zero, for a guest whose RAM is copied; written through ram().
+  virtual Result<void> allocate_ram() = 0;
   // Opens the back ends that will not arrive by transfer.
   virtual Result<void> open_untransferred(const std::set<std::string>& transfer) = 0;
   // Does what is slow (interrupt routes, doorbells, CPUID) for a state that is close to the real one.
   virtual Result<void> load_rehearsal(std::vector<LoadedSection> sections) = 0;
   // Every declared section and every movable of `transfer` exactly once.
-  virtual Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) = 0;
+  using Origin = kvm::Origin;
+  virtual Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer,
+                            Origin origin = Origin::kThisHost) = 0;
   enum class Enter { kRunning, kPaused };
   // Returns the end of the pause: when the vCPUs were told to run, or now if they stay paused;
   // CLOCK_MONOTONIC in ns.  (On a busy host they run long before this call returns.)

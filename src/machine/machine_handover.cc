@@ -135,8 +135,8 @@ std::vector<MovableInfo> Machine::Impl::movables() const {
     infos.back().announced = nic.backend->announced();
   }
   const SerialPlan& serial = board_->plan().serial;
-  infos.push_back(describe("console " + serial.id, "isa-serial", serial.backend->kind(), serial.backend_transfer,
-                           *serial.backend));
+  infos.push_back(
+      describe("console " + serial.id, "isa-serial", serial.backend->kind(), serial.backend_transfer, *serial.backend));
   return infos;
 }
 
@@ -223,16 +223,17 @@ Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& tran
   return {};
 }
 
-Result<void> Machine::Impl::load_vcpus(LoadedSection& section) {
+Result<void> Machine::Impl::load_vcpus(LoadedSection& section, Origin origin) {
   auto states = TRY(load_struct<kvm::VcpuStates>(section));
   if (states.vcpus.size() != config_.vcpus)
     return fail("the state has {} vCPUs, this machine {}", states.vcpus.size(), config_.vcpus);
-  return board_->vcpus().load_all(states.vcpus);
+  return board_->vcpus().load_all(states.vcpus, origin);
 }
 
 Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections) {
   auto vcpus = TRY(take(sections, kVcpuSection));
-  TRY(load_vcpus(vcpus));
+  // Its clocks are nobody's, so it does not matter whose they were.
+  TRY(load_vcpus(vcpus, Origin::kThisHost));
   for (const auto& device : board_->sections()) {
     auto section = TRY(take(sections, device.name));
     // The guest runs while this snapshot is taken, so its parts may not fit together; the real
@@ -258,7 +259,8 @@ Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections
   return {};
 }
 
-Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) {
+Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer,
+                                 Origin origin) {
   // A guest that was taken now would end with this process.
   TRY(check_not_quitting());
   transferred_ = transfer;
@@ -266,10 +268,10 @@ Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std:
   auto machine = TRY(take(sections, kMachineSection));
   request_ = TRY(load_struct<MachineState>(machine)).request;
   auto vcpus = TRY(take(sections, kVcpuSection));
-  TRY(load_vcpus(vcpus));
+  TRY(load_vcpus(vcpus, origin));
   auto vm = TRY(take(sections, kVmSection));
   auto vm_state = TRY(load_struct<kvm::VmState>(vm));
-  TRY(board_->vm().load(vm_state));
+  TRY(board_->vm().load(vm_state, origin));
   for (const auto& device : board_->sections()) {
     auto section = TRY(take(sections, device.name));
     TRY(load_device(device, section));

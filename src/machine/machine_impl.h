@@ -52,16 +52,21 @@ class Machine::Impl final : private BoardListener, public Handover {
   std::vector<MovableInfo> movables() const override;
   Result<void> check_guest() const override;
   int ram_fd() const override { return board_->memory().fd(); }
+  memory::GuestMemory& ram() override { return board_->memory(); }
   std::vector<SavedSection> save_rehearsal() override;
+  Result<void> start_dirty_log() override { return board_->start_dirty_log(); }
+  Result<void> collect_dirty(memory::PageBitmap& into) override { return board_->collect_dirty(into); }
+  void stop_dirty_log() override { board_->stop_dirty_log(); }
   void freeze() override;
   Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) override;
   void resume() override;
   void release() override;
   bool was_running() const override { return was_running_; }
   Result<void> attach_ram(UniqueFd memfd) override;
+  Result<void> allocate_ram() override { return board_->allocate_ram(); }
   Result<void> open_untransferred(const std::set<std::string>& transfer) override;
   Result<void> load_rehearsal(std::vector<LoadedSection> sections) override;
-  Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) override;
+  Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer, Origin origin) override;
   int64_t enter(Enter how) override;
   void report_events() override;
 
@@ -94,7 +99,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   Result<void> open_back_ends();
   void thaw_back_ends();
   void announce();
-  Result<void> load_vcpus(LoadedSection& section);
+  Result<void> load_vcpus(LoadedSection& section, Origin origin);
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   MovableInfo describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
                        vmstate::Movable& movable) const;
