@@ -119,7 +119,16 @@ std::vector<Bytes> seeds() {
   State moved{.run = false, .stop_asked_ns = 1, .sections = {}};
   moved.sections.push_back({.name = "netdev n0", .version = 1, .bytes = {1}, .fds = {}});
   moved.sections.back().fds.push_back(vmstate::Fd::lend(0));
-  return {frame(MessageType::kPrepare, prepare, {kSealedMemory, kSealedMemory}),
+  PrepareCopy copy;
+  copy.ownership.push_back(vmstate::Fd::lend(0));
+  copy.rehearsal.push_back({.name = "vm", .version = 1, .bytes = {1, 2, 3}, .fds = {}});
+  Ram ram{.runs = {{.offset = 4096, .pages = 9, .zero = true}, {.offset = 0, .pages = 1}}, .data = {}};
+  ram.data.assign(4096, 1);
+  return {frame(MessageType::kPrepareCopy, copy, {kSealedMemory}),
+          frame(MessageType::kRam, ram),
+          frame(MessageType::kLoaded, Loaded{7}),
+          frame(MessageType::kGo, Go{}),
+          frame(MessageType::kPrepare, prepare, {kSealedMemory, kSealedMemory}),
           frame(MessageType::kState, moved, {kTun}),
           frame(MessageType::kHello, hello),
           frame(MessageType::kWelcome, Welcome{"1.1.0", {"netdev n0"}, {}}),

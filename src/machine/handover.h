@@ -21,7 +21,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "kvm/vm_state.h"
-#include "memory/guest_memory.h"
+#include "machine/logged_ram.h"
 #include "vmstate/section.h"
 
 namespace pagurus::machine {
@@ -65,10 +65,11 @@ struct LoadedSection {
   std::vector<UniqueFd> fds;
 };
 
-class Handover {
+// Of LoggedRam, ram() is for both sides, the log for the source.  What collect_dirty() tells while the
+// machine is frozen is the last of it; but save() first: KVM may write to RAM when it is asked for a
+// vCPU's state.
+class Handover : public LoggedRam {
  public:
-  virtual ~Handover() = default;
-
   // Equal machines give equal lists, in a fixed order.
   virtual std::vector<Fact> facts() const = 0;
   virtual std::vector<SectionInfo> sections() const = 0;
@@ -78,18 +79,8 @@ class Handover {
   // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
   virtual Result<void> check_guest() const = 0;
   virtual int ram_fd() const = 0;
-  // Both sides; the guest's RAM, which has bytes unless the machine waits for them.
-  virtual memory::GuestMemory& ram() = 0;
   // Device state as it is now, taken while the guest runs: nothing waits for it.
   virtual std::vector<SavedSection> save_rehearsal() = 0;
-  // For RAM that is copied: notes from now on what vCPUs and devices write.  Waits for RCU,
-  // milliseconds: starting and stopping are no part of the pause.  A failed start leaves nothing on.
-  virtual Result<void> start_dirty_log() = 0;
-  // Adds the pages written since the last call, or since the start.  While frozen it tells the last of
-  // them; but save() first: KVM may write to the guest's RAM when it is asked for a vCPU's state.
-  virtual Result<void> collect_dirty(memory::PageBitmap& into) = 0;
-  // Idempotent.
-  virtual void stop_dirty_log() = 0;
   // Takes the vCPUs out of the guest and freezes queue workers and back ends.  Run state
   // finish-migrate.  Only after check_guest() in the same callback of the control loop.
   virtual void freeze() = 0;

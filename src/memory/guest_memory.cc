@@ -86,7 +86,7 @@ Result<void> GuestMemory::populate() {
 }
 
 // The file's extents, from the kernel, with small holes closed.
-Result<std::vector<RamRange>> GuestMemory::used_ranges() const {
+Result<std::vector<RamRange>> GuestMemory::used_ranges(uint64_t least_hole) const {
   std::vector<RamRange> used;
   for (const RamRange& range : ranges()) {
     auto end = static_cast<off_t>(range.offset + range.size);
@@ -98,7 +98,7 @@ Result<std::vector<RamRange>> GuestMemory::used_ranges() const {
       off_t hole = std::min(::lseek(fd_.get(), data, SEEK_HOLE), end);
       auto offset = static_cast<uint64_t>(data);
       uint64_t previous_end = used.empty() ? 0 : used.back().offset + used.back().size;
-      if (!used.empty() && offset > range.offset && offset - previous_end < kMiB && previous_end > range.offset) {
+      if (!used.empty() && offset > range.offset && offset - previous_end < least_hole && previous_end > range.offset) {
         used.back().size = static_cast<uint64_t>(hole) - used.back().offset;
       } else {
         used.push_back({.base = range.base + (offset - range.offset),

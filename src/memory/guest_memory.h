@@ -81,8 +81,9 @@ class GuestMemory {
   uint8_t* host_base() const { return mapping_.data(); }
   // One or two ranges, ascending.
   std::vector<RamRange> ranges() const;
-  // The parts of ranges() that have been touched, ascending; a hole smaller than 1 MiB counts as touched.
-  Result<std::vector<RamRange>> used_ranges() const;
+  // The parts of ranges() that have been touched, ascending; a hole of less than `least_hole` bytes
+  // counts as touched.  (Of RAM in huge pages the kernel does not tell: all of it counts.)
+  Result<std::vector<RamRange>> used_ranges(uint64_t least_hole = kMiB) const;
 
   // Copies; false if any byte of the range is not RAM (nothing is copied then).
   bool read(GuestAddress from, std::span<uint8_t> to) const;

@@ -11,9 +11,6 @@ constexpr uint64_t kMaxText = 64 * 1024;
 constexpr uint64_t kMaxEntries = 4096;
 constexpr uint64_t kMaxSectionBytes = 16 * 1024 * 1024;
 constexpr uint64_t kMaxSectionFds = 64;
-// One RAM message.
-constexpr uint64_t kMaxRuns = 4096;
-constexpr uint64_t kMaxRamBytes = 16 * 1024 * 1024;
 
 }  // namespace
 

@@ -121,6 +121,8 @@ struct RamRun {
   static const vmstate::Description& description();
 };
 
+inline constexpr uint64_t kMaxRuns = 4096;
+inline constexpr uint64_t kMaxRamBytes = 16 * 1024 * 1024;
 struct Ram {
   std::vector<RamRun> runs;
   std::vector<uint8_t> data;  // of the runs that are not zero, one after the other
