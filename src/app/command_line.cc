@@ -96,7 +96,8 @@ std::string help_text() {
   for (const OptionInfo& option : schema::option_table()) {
     std::string words = fmt::format("-{} {}", option.name, option.argument);
     // Words that reach into the next column have a line of their own.
-    std::string gap = words.size() > kColumn ? "\n" + std::string(kColumn + 2, ' ') : std::string(kColumn - words.size(), ' ');
+    std::string gap =
+        words.size() > kColumn ? "\n" + std::string(kColumn + 2, ' ') : std::string(kColumn - words.size(), ' ');
     text += fmt::format("  {}{} {}\n", words, gap, option.help);
   }
   return text;

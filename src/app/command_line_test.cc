@@ -81,7 +81,9 @@ TEST(CommandLine, incoming_is_deferred_or_has_an_address) {
   auto deferred = parse_command_line(with_kernel({"-incoming", "defer"}));
   EXPECT_TRUE(deferred->config.incoming);
   EXPECT_FALSE(deferred->incoming_uri.has_value());
-  EXPECT_EQ(parse_command_line(with_kernel({"-incoming", "unix:/x"}))->incoming_uri, "unix:/x");
+  for (const char* uri : {"unix:/x", "tcp:0:4444", "file:/x"}) {
+    EXPECT_EQ(parse_command_line(with_kernel({"-incoming", uri}))->incoming_uri, uri);
+  }
 }
 
 TEST(CommandLine, refusals_are_sentences) {
@@ -98,15 +100,13 @@ TEST(CommandLine, refusals_are_sentences) {
       {with_kernel({"-machine", "pagurus-1.1,foo=1"}), "-machine: Parameter 'foo' is unexpected"},
       {with_kernel({"-machine", "pagurus-1.1,memory-backend=r"}),
        "-machine: there is no memory backend 'r' (create it with -object)"},
-      {with_kernel({"-cpu", "qemu64"}),
-       "-cpu: Parameter 'model' does not accept value 'qemu64' (it accepts 'host')"},
+      {with_kernel({"-cpu", "qemu64"}), "-cpu: Parameter 'model' does not accept value 'qemu64' (it accepts 'host')"},
       {with_kernel({"-smp", "9"}), "-smp: 9 CPUs are not supported; give 1 to 8"},
       {with_kernel({"-smp", "0"}), "-smp: 0 CPUs are not supported; give 1 to 8"},
       {with_kernel({"-smp", "2,cores=2"}), "-smp: Parameter 'cores' is unexpected"},
       {with_kernel({"-m", "63"}),
        "-m: 66060288 bytes of RAM are not supported; give a multiple of 2 MiB from 64 MiB to 1024 GiB"},
-      {with_kernel({"-m", "1x"}),
-       "-m: Parameter 'size' expects a size such as 512, 64K or 2G"},
+      {with_kernel({"-m", "1x"}), "-m: Parameter 'size' expects a size such as 512, 64K or 2G"},
       {with_kernel({"-object", "memory-backend-ram,id=r"}),
        "-object: Parameter 'qom-type' does not accept value 'memory-backend-ram' (it accepts 'memory-backend-memfd')"},
       {with_kernel({"-object", "memory-backend-memfd,id=r,size=1G,share=off"}),
@@ -129,9 +129,8 @@ TEST(CommandLine, refusals_are_sentences) {
        "standard input and output can serve only one of -serial, -qmp and -chardev"},
       {with_kernel({"-serial", "stdio", "-daemonize"}),
        "-daemonize leaves no standard input and output, which 'stdio' needs"},
-      {with_kernel({"-incoming", "tcp:0:4444"}),
-       "-incoming: 'tcp:0:4444' is not supported: a hand-over goes over a UNIX domain socket; write unix:PATH, or "
-       "defer and use migrate-incoming"},
+      {with_kernel({"-incoming", "exec:cat"}),
+       "-incoming: 'exec:cat' is no migration URI: unix:PATH, tcp:HOST:PORT or file:PATH"},
       {with_kernel({"-display", "gtk"}),
        "-display: 'gtk' is not supported: the machine has no display; 'none' says so"},
       {with_kernel({"-uuid", "1"}), "-uuid: '1' is no UUID; write it as xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"},

@@ -3,6 +3,7 @@
 
 #include "app/settings.h"
 #include "chardev/chardev.h"
+#include "migration/address.h"
 
 namespace pagurus::app {
 namespace {
@@ -78,12 +79,7 @@ Result<void> settle_monitors(const std::vector<schema::MonitorOptions>& monitors
 Result<void> settle_incoming(const std::string& where, Invocation& invocation) {
   invocation.config.incoming = true;
   if (where == "defer") return {};
-  if (!where.starts_with("unix:") || where.size() == 5) {
-    return fail(
-        "-incoming: '{}' is not supported: a hand-over goes over a UNIX domain socket; "
-        "write unix:PATH, or defer and use migrate-incoming",
-        where);
-  }
+  TRY_DOING("-incoming", migration::Address::parse(where));
   invocation.incoming_uri = where;
   return {};
 }

@@ -89,8 +89,13 @@ class Handover : public LoggedRam {
   virtual Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) = 0;
   // Roll-back: the machine is as it was before freeze().
   virtual void resume() = 0;
-  // Commit: the guest runs elsewhere.  Run state postmigrate.
-  virtual void release() = 0;
+  // Commit: the guest is not to run here any more.  Run state postmigrate.
+  enum class Left {
+    kTaken,    // another process has it: what moved is given up
+    kPerhaps,  // perhaps: nothing is given up, and cont() may continue it if an operator knows that it must
+    kSaved,    // it is in a file, and cont() may continue it here
+  };
+  virtual void release(Left left) = 0;
   // The guest was running when freeze() was called.
   virtual bool was_running() const = 0;
 

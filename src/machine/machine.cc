@@ -77,7 +77,10 @@ Result<void> Machine::Impl::cont() {
     case RunState::kInMigrate:
       return fail("the machine waits for an incoming guest and cannot be continued before it has arrived");
     case RunState::kPostMigrate:
-      return fail("the guest runs in another process; continuing it here would run it twice");
+      if (!may_continue_) return fail("the guest runs in another process; continuing it here would run it twice");
+      may_continue_ = false;
+      thaw_back_ends();
+      break;
     case RunState::kShutdown: return fail("the guest has shut down: system_reset it first");
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
     case RunState::kFinishMigrate: return check_not_leaving();

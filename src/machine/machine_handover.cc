@@ -201,8 +201,10 @@ void Machine::Impl::resume() {
   note(Event::kResume);
 }
 
-void Machine::Impl::release() {
+void Machine::Impl::release(Left left) {
   state_ = RunState::kPostMigrate;
+  may_continue_ = left != Left::kTaken;
+  if (may_continue_) return;
   request_ = GuestRequest::kNone;
   // What did not leave stays frozen, and ends with this process: its down script, its terminal's mode.
   for (const auto& movable : movables()) {

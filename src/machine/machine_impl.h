@@ -60,7 +60,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   void freeze() override;
   Result<std::vector<SavedSection>> save(const std::set<std::string>& transfer) override;
   void resume() override;
-  void release() override;
+  void release(Left left) override;
   bool was_running() const override { return was_running_; }
   Result<void> attach_ram(UniqueFd memfd) override;
   Result<void> allocate_ram() override { return board_->allocate_ram(); }
@@ -114,6 +114,8 @@ class Machine::Impl final : private BoardListener, public Handover {
   // Run state before freeze(), for the roll-back and for the destination.
   RunState state_before_freeze_ = RunState::kPrelaunch;
   bool was_running_ = false;
+  // In postmigrate: nobody is known to have the guest, so cont() may run it.
+  bool may_continue_ = false;
   // quit() was called: the run state is final.
   bool quitting_ = false;
   // The back ends that left with the guest (source) or came with it (destination).

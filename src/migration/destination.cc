@@ -9,6 +9,11 @@ namespace pagurus::migration {
 
 Result<std::unique_ptr<Destination>> Destination::start(Environment environment, const Address& address) {
   std::unique_ptr<Destination> destination(new Destination(std::move(environment)));
+  if (address.kind == Address::Kind::kFile) {
+    auto file = TRY(open_file(address));
+    TRY(destination->begin(std::move(file)));
+    return destination;
+  }
   destination->listener_ = TRY(Listener::bind(address));
   TRY(destination->listen());
   return destination;
@@ -50,6 +55,7 @@ Result<void> Destination::begin(wire::Channel channel) {
   parameters_ = environment_.settings().parameters;
   // Half of what a source waits for its answer, so that the next in the queue is still there.
   TRY(await(Step::kHello, parameters_.hello_timeout_ms / 2, "HELLO"));
+  if (!connection_->answers()) connection_->read_file();
   return after(FaultStep::kDestinationAccept);
 }
 
@@ -81,18 +87,40 @@ Result<void> Destination::handle(wire::Message message, int64_t received_ns) {
     return fail("the source ended the hand-over: {}", refused.reason);
   }
   if (step_ == Step::kHello && message.type == kHello) return on_hello(TRY(std::move(message).as<wire::Hello>()));
-  if (step_ == Step::kWelcomed && message.type == kPrepare) {
+  if (step_ == Step::kWelcomed && mode_ == wire::Mode::kLocal && message.type == kPrepare) {
     return on_prepare(TRY(std::move(message).as<wire::Prepare>()));
   }
+  if (step_ == Step::kWelcomed && mode_ == wire::Mode::kCopy && message.type == kPrepareCopy) {
+    return on_prepare_copy(TRY(std::move(message).as<wire::PrepareCopy>()));
+  }
+  if (step_ == Step::kReady && ram_ && message.type == kRam) return on_ram(TRY(std::move(message).as<wire::Ram>()));
   if (step_ == Step::kReady && message.type == kState) {
     return on_state(TRY(std::move(message).as<wire::State>()), received_ns);
   }
+  if (step_ == Step::kLoaded && message.type == kGo) {
+    TRY(std::move(message).as<wire::Go>());
+    on_go();
+    return {};
+  }
   return fail("the source sent {} out of turn", wire::name_of(message.type));
+}
+
+// The parameter decides the mode; a source that says something else does not know what it sends.
+Result<void> Destination::check_mode(const wire::Hello& hello) const {
+  bool local = hello.mode == wire::Mode::kLocal;
+  if (hello.mode != wire::Mode::kCopy && !local) return fail("mode {} is none", static_cast<unsigned>(hello.mode));
+  if (local != hello.backend_transfer) return fail("the source's mode and its parameter 'backend-transfer' disagree");
+  if (local && !connection_->passes_fds()) {
+    return fail(
+        "migration parameter 'backend-transfer' requires a UNIX domain socket: file descriptors travel over it");
+  }
+  return {};
 }
 
 Result<void> Destination::on_hello(const wire::Hello& hello) {
   TRY(before(FaultStep::kDestinationHello));
   Settings settings = environment_.settings();
+  TRY(check_mode(hello));
   transfer_ = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
   TRY(check_announced(environment_.machine, settings, transfer_));
   for (const Extra& extra : environment_.extras) {
@@ -103,31 +131,67 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   }
   source_may_wait_ = hello.waits_before_state;
   TRY(after(FaultStep::kDestinationHello));
+  mode_ = hello.mode;
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
   wire::Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}, .unknown = {}};
+  if (!connection_->answers()) return {};
   TRY(before(FaultStep::kDestinationWelcome));
   TRY(connection_->send(wire::MessageType::kWelcome, welcome));
   return after(FaultStep::kDestinationWelcome);
 }
 
 Result<void> Destination::on_prepare(wire::Prepare prepare) {
-  int64_t begin_ns = monotonic_ns();
-  // From here on this process holds a part of the guest: a failure ends it.
-  step_ = Step::kReady;
-  timeout_ = event::Watch();
-  TRY(before(FaultStep::kDestinationPrepare));
+  TRY(begin_preparing());
   ownership_.emplace(TRY(Ownership::adopt(prepare.ownership.take())));
   TRY(environment_.machine.attach_ram(prepare.ram.take()));
+  return finish_preparing(std::move(prepare.rehearsal));
+}
+
+Result<void> Destination::on_prepare_copy(wire::PrepareCopy prepare) {
+  if (prepare.ownership.empty() == connection_->passes_fds()) {
+    return fail("PREPARE-COPY has {} ownership words on this channel", prepare.ownership.size());
+  }
+  TRY(begin_preparing());
+  if (!prepare.ownership.empty()) ownership_.emplace(TRY(Ownership::adopt(prepare.ownership.front().take())));
+  TRY(environment_.machine.allocate_ram());
+  ram_.emplace(environment_.machine.ram());
+  return finish_preparing(std::move(prepare.rehearsal));
+}
+
+// From here on this process holds a part of the guest: a failure ends it.
+Result<void> Destination::begin_preparing() {
+  prepare_began_ns_ = monotonic_ns();
+  step_ = Step::kReady;
+  timeout_ = event::Watch();
+  return before(FaultStep::kDestinationPrepare);
+}
+
+Result<void> Destination::finish_preparing(std::vector<wire::SectionData> rehearsal) {
   TRY(environment_.machine.open_untransferred(transfer_));
-  TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(prepare.rehearsal))));
+  TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(rehearsal))));
   TRY(after(FaultStep::kDestinationPrepare));
   int64_t now = monotonic_ns();
-  timeline_.add("prepare", begin_ns, now);
+  timeline_.add("prepare", prepare_began_ns_, now);
+  if (!connection_->answers()) return {};
+  TRY(await_state());
+  TRY(before(FaultStep::kDestinationReady));
+  wire::Ready ready{.prepared_ns = static_cast<uint64_t>(now - prepare_began_ns_)};
+  TRY(connection_->send(wire::MessageType::kReady, ready));
+  return after(FaultStep::kDestinationReady);
+}
+
+Result<void> Destination::await_state() {
   // A source that waits for its operator may take any time; its death and a broken channel are noticed.
-  if (!source_may_wait_) TRY(await(Step::kReady, parameters_.stall_timeout_ms, "STATE"));
-  return connection_->send(wire::MessageType::kReady,
-                           wire::Ready{.prepared_ns = static_cast<uint64_t>(now - begin_ns)});
+  if (source_may_wait_) return {};
+  return await(Step::kReady, parameters_.stall_timeout_ms, "STATE");
+}
+
+Result<void> Destination::on_ram(const wire::Ram& ram) {
+  TRY(before(FaultStep::kDestinationCopy));
+  TRY(ram_->apply(ram));
+  TRY(after(FaultStep::kDestinationCopy));
+  return connection_->answers() ? await_state() : Result<void>();
 }
 
 // The pause.
@@ -135,14 +199,32 @@ Result<void> Destination::on_state(wire::State state, int64_t received_ns) {
   TRY(before(FaultStep::kDestinationLoad));
   TRY(load(std::move(state.sections)));
   TRY(after(FaultStep::kDestinationLoad));
-  wire::Running times{.received_ns = static_cast<uint64_t>(received_ns),
-                      .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
+  run_ = state.run && !environment_.stay_paused;
+  stop_asked_ns_ = static_cast<int64_t>(state.stop_asked_ns);
+  times_ = {.received_ns = static_cast<uint64_t>(received_ns), .loaded_ns = static_cast<uint64_t>(monotonic_ns())};
+  if (!ownership_ && connection_->answers()) return ask_for_the_guest();
   pass(FaultStep::kDestinationOwn, FaultWhen::kBefore);
-  if (!ownership_->claim_for_destination()) return fail("the source has taken the guest back");
+  if (ownership_ && !ownership_->claim_for_destination()) return fail("the source has taken the guest back");
   pass(FaultStep::kDestinationOwn, FaultWhen::kAfter);
-  times.owned_ns = static_cast<uint64_t>(monotonic_ns());
-  enter(state, times);
+  enter();
   return {};
+}
+
+// Without a word: the source says whose it is.  It may have given the guest away at any time from now on,
+// so this process waits as long as the connection lives.
+Result<void> Destination::ask_for_the_guest() {
+  step_ = Step::kLoaded;
+  timeout_ = event::Watch();
+  TRY(before(FaultStep::kDestinationLoaded));
+  uint64_t took_ns = times_.loaded_ns - times_.received_ns;
+  TRY(connection_->send(wire::MessageType::kLoaded, wire::Loaded{.loaded_ns = took_ns}));
+  return after(FaultStep::kDestinationLoaded);
+}
+
+void Destination::on_go() {
+  pass(FaultStep::kDestinationOwn, FaultWhen::kBefore);
+  pass(FaultStep::kDestinationOwn, FaultWhen::kAfter);
+  enter();
 }
 
 Result<void> Destination::load(std::vector<wire::SectionData> sections) {
@@ -160,7 +242,10 @@ Result<void> Destination::load(std::vector<wire::SectionData> sections) {
     if (extra.movable->pending()) return fail("state section '{}' is missing", extra.name);
     of_devices.erase(extra.name);
   }
-  return environment_.machine.load(to_sections(std::move(of_machine)), of_devices);
+  // A word in shared memory comes from a process of this kernel.
+  using Origin = machine::Handover::Origin;
+  return environment_.machine.load(to_sections(std::move(of_machine)), of_devices,
+                                   ownership_ ? Origin::kThisHost : Origin::kElsewhere);
 }
 
 Result<void> Destination::load_extra(const Extra& extra, wire::SectionData section) {
@@ -174,26 +259,24 @@ Result<void> Destination::load_extra(const Extra& extra, wire::SectionData secti
 }
 
 // From here on nothing may fail: the guest is ours.
-void Destination::enter(const wire::State& state, wire::Running times) {
-  bool run = state.run && !environment_.stay_paused;
+void Destination::enter() {
+  using enum machine::Handover::Enter;
+  times_.owned_ns = static_cast<uint64_t>(monotonic_ns());
   pass(FaultStep::kDestinationEnter, FaultWhen::kBefore);
-  times.running_ns = static_cast<uint64_t>(
-      environment_.machine.enter(run ? machine::Handover::Enter::kRunning : machine::Handover::Enter::kPaused));
+  times_.running_ns = static_cast<uint64_t>(environment_.machine.enter(run_ ? kRunning : kPaused));
   pass(FaultStep::kDestinationEnter, FaultWhen::kAfter);
-  pass(FaultStep::kDestinationRunning, FaultWhen::kBefore);
-  if (auto sent = connection_->send(wire::MessageType::kRunning, times); !sent) {
-    log_info("the guest runs here; the source was not told: {}", sent.error().message());
-  }
-  pass(FaultStep::kDestinationRunning, FaultWhen::kAfter);
+  if (connection_->answers()) tell_the_source();
   for (const Extra& extra : environment_.extras) extra.movable->thaw();
 
   auto at = [](uint64_t ns) { return static_cast<int64_t>(ns); };
-  timeline_.add("load", at(times.received_ns), at(times.loaded_ns));
-  timeline_.add("own", at(times.loaded_ns), at(times.owned_ns));
-  timeline_.add("enter", at(times.owned_ns), at(times.running_ns));
-  // The source's clock reading is the peer's word: it is only reported, never computed with.
-  downtime_ns_ = at(times.running_ns - state.stop_asked_ns);
+  timeline_.add("load", at(times_.received_ns), at(times_.loaded_ns));
+  timeline_.add("own", at(times_.loaded_ns), at(times_.owned_ns));
+  timeline_.add("enter", at(times_.owned_ns), at(times_.running_ns));
+  // The source's clock reading is the peer's word: it is only reported, never computed with.  Another
+  // host's clock says nothing here.
+  downtime_ns_ = ownership_ ? at(times_.running_ns) - stop_asked_ns_ : 0;
   step_ = Step::kEnded;
+  came_in_ = true;
   timeout_ = event::Watch();
   listener_.reset();
   connection_->close();
@@ -203,12 +286,20 @@ void Destination::enter(const wire::State& state, wire::Running times) {
   environment_.on_status(Status::kCompleted, "");
 }
 
+void Destination::tell_the_source() {
+  pass(FaultStep::kDestinationRunning, FaultWhen::kBefore);
+  if (auto sent = connection_->send(wire::MessageType::kRunning, times_); !sent) {
+    log_info("the guest runs here; the source was not told: {}", sent.error().message());
+  }
+  pass(FaultStep::kDestinationRunning, FaultWhen::kAfter);
+}
+
 void Destination::end(const Error& why) {
   if (step_ == Step::kEnded || step_ == Step::kListening) return;
   // Best effort: the closed channel says it too, without the reason.
-  (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why.message()});
+  if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why.message()});
   timeout_ = event::Watch();
-  bool untouched = step_ != Step::kReady;
+  bool untouched = step_ != Step::kReady && step_ != Step::kLoaded && listener_;
   step_ = Step::kEnded;
   connection_->close();
   environment_.on_status(Status::kFailed, why.message());
@@ -217,8 +308,9 @@ void Destination::end(const Error& why) {
 }
 
 std::vector<std::string> Destination::moved() const {
-  if (downtime_ns_ == 0) return {};
-  std::vector<std::string> moved{"ram"};
+  if (!came_in_) return {};
+  std::vector<std::string> moved;
+  if (mode_ == wire::Mode::kLocal) moved.emplace_back("ram");
   moved.insert(moved.end(), transfer_.begin(), transfer_.end());
   return moved;
 }

@@ -4,6 +4,8 @@
 //       ▲                    │                 │                    │                 │
 //       └─ refused, closed ──┴─────────────────┘                    └─────────────────┴──▶ lost
 //
+// A file is read in the same states, as if every wait were answered at once; it is lost at any failure.
+//
 // A source that stays silent is given up after a time, so that it cannot keep others out; only in
 // `loaded`, where the source may have given the guest away, the end of the connection alone counts.
 //
@@ -27,6 +29,7 @@
 #include "migration/fault.h"
 #include "migration/ownership.h"
 #include "migration/peer.h"
+#include "migration/ram_sink.h"
 
 namespace pagurus::migration {
 
@@ -43,7 +46,7 @@ class Destination {
     std::function<void(const Error&)> on_lost;
     Faults& faults;
   };
-  // Listens there.
+  // Listens there; a file is read from the next turn of the loop on.
   static Result<std::unique_ptr<Destination>> start(Environment environment, const Address& address);
 
   const Timeline& timeline() const { return timeline_; }
@@ -51,7 +54,7 @@ class Destination {
   std::vector<std::string> moved() const;
 
  private:
-  enum class Step { kListening, kHello, kWelcomed, kReady, kEnded };
+  enum class Step { kListening, kHello, kWelcomed, kReady, kLoaded, kEnded };
 
   explicit Destination(Environment environment) : environment_(std::move(environment)), timeline_(monotonic_ns()) {}
   Result<void> listen();
@@ -60,12 +63,21 @@ class Destination {
   Result<void> await(Step step, uint64_t timeout_ms, const char* what);
   void on_message(wire::Message message, int64_t received_ns);
   Result<void> handle(wire::Message message, int64_t received_ns);
+  Result<void> check_mode(const wire::Hello& hello) const;
   Result<void> on_hello(const wire::Hello& hello);
   Result<void> on_prepare(wire::Prepare prepare);
+  Result<void> on_prepare_copy(wire::PrepareCopy prepare);
+  Result<void> begin_preparing();
+  Result<void> finish_preparing(std::vector<wire::SectionData> rehearsal);
+  Result<void> on_ram(const wire::Ram& ram);
   Result<void> on_state(wire::State state, int64_t received_ns);
+  Result<void> ask_for_the_guest();
+  void on_go();
+  Result<void> await_state();
   Result<void> load(std::vector<wire::SectionData> sections);
   Result<void> load_extra(const Extra& extra, wire::SectionData section);
-  void enter(const wire::State& state, wire::Running times);
+  void enter();
+  void tell_the_source();
   Result<void> before(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kBefore, connection_.get()); }
   Result<void> after(FaultStep step) { return environment_.faults.reach(step, FaultWhen::kAfter, connection_.get()); }
   // Where the guest has its owner, or is about to: nothing may fail there.
@@ -74,11 +86,18 @@ class Destination {
   void end(const Error& why);
 
   Environment environment_;
-  std::optional<Listener> listener_;
+  std::optional<Listener> listener_;  // none: a file
   Timeline timeline_;
   Step step_ = Step::kListening;
   Parameters parameters_;  // as they were when the source connected
+  wire::Mode mode_ = wire::Mode::kLocal;
   bool source_may_wait_ = false;
+  int64_t prepare_began_ns_ = 0;
+  std::optional<RamSink> ram_;  // copied
+  // Of STATE.
+  bool run_ = false;
+  int64_t stop_asked_ns_ = 0;
+  wire::Running times_;
   std::unique_ptr<Connection> connection_;
   // Of a source before, until the callback that ended it has returned.
   std::unique_ptr<Connection> former_;
@@ -87,6 +106,7 @@ class Destination {
   event::Watch listen_watch_;
   event::Watch timeout_;
   int64_t downtime_ns_ = 0;
+  bool came_in_ = false;
 };
 
 }  // namespace pagurus::migration

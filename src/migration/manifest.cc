@@ -53,6 +53,7 @@ wire::Hello make_hello(const machine::Handover& machine, const Parameters& param
                        std::vector<std::string> extras) {
   wire::Hello hello;
   hello.vmm_version = vmm_version();
+  hello.mode = parameters.transfer.any() ? wire::Mode::kLocal : wire::Mode::kCopy;
   hello.backend_transfer = parameters.transfer.any();
   hello.targets.assign(parameters.transfer.targets().begin(), parameters.transfer.targets().end());
   for (const auto& fact : machine.facts()) hello.facts.push_back({fact.name, fact.value});

@@ -117,6 +117,9 @@ class Migration::Impl {
 Result<void> Migration::Impl::migrate(const std::string& uri) {
   if (in_progress()) return fail("There's a migration process in progress");
   auto address = TRY(address_of(uri, in_force(), capabilities_));
+  if (capabilities_.return_path && address.kind == Address::Kind::kFile) {
+    return fail("migration capability 'return-path' needs somebody who answers, which a file does not");
+  }
   TRY(environment_.machine.handover().check_guest());
   // What is told from now on is about this hand-over, and not about one before.
   source_.reset();
@@ -175,9 +178,11 @@ Info Migration::Impl::query() const {
     info.phases = side.timeline().phases();
     info.moved = side.moved();
   };
-  if (source_)
+  if (source_) {
     fill(*source_);
-  else if (destination_)
+    info.ram = source_->ram();
+    if (status_ == Status::kActive) info.expected_downtime_ms = source_->expected_downtime_ms();
+  } else if (destination_)
     fill(*destination_);
   return info;
 }
@@ -192,7 +197,9 @@ Migration::~Migration() = default;
 Parameters Migration::parameters() const { return impl_->in_force(); }
 
 Result<void> Migration::set_parameters(const ParameterChanges& changes) {
-  TRY(impl_->check_idle("changing migration parameters"));
+  bool limits_only =
+      !changes.transfer && !changes.hello_timeout_ms && !changes.prepare_timeout_ms && !changes.stall_timeout_ms;
+  if (!limits_only || impl_->status_ != Status::kActive) TRY(impl_->check_idle("changing migration parameters"));
   TRY(check_ms("downtime-limit", changes.downtime_limit_ms));
   TRY(check_ms("hello-timeout", changes.hello_timeout_ms));
   TRY(check_ms("prepare-timeout", changes.prepare_timeout_ms));
@@ -203,9 +210,11 @@ Result<void> Migration::set_parameters(const ParameterChanges& changes) {
   }
   Parameters& parameters = impl_->parameters_;
   parameters.downtime_limit_ms = changes.downtime_limit_ms.value_or(parameters.downtime_limit_ms);
+  parameters.max_bandwidth = changes.max_bandwidth.value_or(parameters.max_bandwidth);
   parameters.hello_timeout_ms = changes.hello_timeout_ms.value_or(parameters.hello_timeout_ms);
   parameters.prepare_timeout_ms = changes.prepare_timeout_ms.value_or(parameters.prepare_timeout_ms);
   parameters.stall_timeout_ms = changes.stall_timeout_ms.value_or(parameters.stall_timeout_ms);
+  if (impl_->source_ && impl_->in_progress()) impl_->source_->set_limits(parameters);
   return {};
 }
 

@@ -15,6 +15,7 @@
 #include "event/loop.h"
 #include "machine/machine.h"
 #include "migration/fault.h"
+#include "migration/ram_source.h"
 #include "migration/transfer.h"
 #include "vmstate/section.h"
 
@@ -25,8 +26,9 @@ enum class Status { kNone, kSetup, kActive, kPreSwitchover, kDevice, kCompleted,
 std::string_view name_of(Status status);
 
 struct Parameters {
-  Transfer transfer;                 // backend-transfer
-  uint64_t downtime_limit_ms = 300;  // downtime-limit: the longest pause before a roll-back
+  Transfer transfer;                           // backend-transfer
+  uint64_t downtime_limit_ms = 300;            // downtime-limit: the longest pause before a roll-back
+  uint64_t max_bandwidth = 128 * 1024 * 1024;  // max-bandwidth: bytes/s while RAM is copied; 0: unlimited
   // How long the other side is waited for; what happens then is in docs/handover.md.
   uint64_t hello_timeout_ms = 5'000;     // hello-timeout: the first answer
   uint64_t prepare_timeout_ms = 60'000;  // prepare-timeout: READY
@@ -36,6 +38,7 @@ struct Parameters {
 struct ParameterChanges {
   std::optional<Transfer> transfer;
   std::optional<uint64_t> downtime_limit_ms;
+  std::optional<uint64_t> max_bandwidth;
   std::optional<uint64_t> hello_timeout_ms;
   std::optional<uint64_t> prepare_timeout_ms;
   std::optional<uint64_t> stall_timeout_ms;
@@ -69,7 +72,9 @@ struct Info {
   // were told to run.  0 until known.
   double downtime_ms = 0;
   std::vector<Phase> phases;
-  std::vector<std::string> moved;  // "ram", "netdev n0 (tap)", ...
+  std::vector<std::string> moved;     // "ram", "netdev n0 (tap)", ...
+  std::optional<RamStatistics> ram;   // source: copied
+  uint64_t expected_downtime_ms = 0;  // kActive, copied: of the rest as it is now
 };
 
 class Migration {
@@ -88,8 +93,8 @@ class Migration {
 
   // As in force: what the capability local-tap asks for is part of them.
   Parameters parameters() const;
-  // Both are refused while a migration runs, and if capability local-tap and parameter backend-transfer
-  // would contradict each other.
+  // Both are refused while a migration runs, but for downtime-limit and max-bandwidth, and if capability local-tap and
+  // parameter backend-transfer would contradict each other.
   Result<void> set_parameters(const ParameterChanges& changes);
   const Capabilities& capabilities() const;
   Result<void> set_capabilities(const Capabilities& capabilities);

@@ -1,6 +1,9 @@
 #include "migration/source.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/log.h"
 #include "migration/manifest.h"
@@ -33,16 +36,26 @@ Result<void> Source::begin(wire::Channel channel) {
       environment_.loop, std::move(channel), "the destination",
       {.on_message = [self](wire::Message message, int64_t) { self->on_message(std::move(message)); },
        .on_lost = [self](const Error& why) { self->settle(Status::kFailed, why); },
-       .on_drained = {}}));
+       .on_drained =
+           [self] {
+             if (self->ram_) self->ram_->on_drained();
+           }}));
   TRY(after(FaultStep::kSourceConnect));
+  if (!connection_->passes_fds()) environment_.extras.clear();
   std::vector<std::string> extras;
   for (const Extra& extra : environment_.extras) extras.push_back(extra.name);
   TRY(await(Step::kHello, parameters().hello_timeout_ms, "the destination did not answer HELLO in time"));
   wire::Hello hello = make_hello(environment_.machine, parameters(), extras);
   hello.waits_before_state = environment_.settings.capabilities.pause_before_switchover;
   TRY(before(FaultStep::kSourceHello));
-  TRY(connection_->send(wire::MessageType::kHello, hello));
-  return after(FaultStep::kSourceHello);
+  TRY_DOING("cannot reach the destination", connection_->send(wire::MessageType::kHello, hello));
+  TRY(after(FaultStep::kSourceHello));
+  if (connection_->answers()) return {};
+  // Nobody answers: the next turn of the loop goes on as if somebody had.
+  timeout_ = TRY(environment_.loop.after(0, [self] {
+    if (auto result = self->on_welcome({}); !result) self->settle(Status::kFailed, result.error());
+  }));
+  return {};
 }
 
 Result<void> Source::await(Step step, uint64_t timeout_ms, const char* complaint) {
@@ -74,11 +87,12 @@ Result<void> Source::handle(wire::Message message) {
     timeline_.add("prepare", step_began_ns_, now);
     return on_ready();
   }
-  bool given = step_ == Step::kSwitchover || step_ == Step::kGiven;
-  if (given && message.type == kRunning) {
-    on_running(TRY(std::move(message).as<wire::Running>()));
-    return {};
+  if (step_ == Step::kSwitchover && !ownership_ && message.type == kLoaded) {
+    TRY(std::move(message).as<wire::Loaded>());
+    return on_loaded();
   }
+  bool given = step_ == Step::kGiven || (step_ == Step::kSwitchover && ownership_);
+  if (given && message.type == kRunning) return on_running(TRY(std::move(message).as<wire::Running>()));
   return fail("the destination sent {} out of turn", wire::name_of(message.type));
 }
 
@@ -105,31 +119,71 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
 
 Result<void> Source::prepare() {
   TRY(before(FaultStep::kSourcePrepare));
-  ownership_ = TRY(Ownership::create());
-  wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
-                        .ownership = vmstate::Fd::lend(ownership_->fd()),
-                        .rehearsal = to_messages(environment_.machine.save_rehearsal())};
+  if (connection_->passes_fds()) ownership_ = TRY(Ownership::create());
   TRY(await(Step::kPrepare, parameters().prepare_timeout_ms, "the destination did not get ready in time"));
-  TRY(connection_->send(wire::MessageType::kPrepare, prepare));
-  return after(FaultStep::kSourcePrepare);
+  TRY(send_prepare());
+  TRY(after(FaultStep::kSourcePrepare));
+  return connection_->answers() ? Result<void>() : on_ready();
+}
+
+Result<void> Source::send_prepare() {
+  auto rehearsal = to_messages(environment_.machine.save_rehearsal());
+  if (local()) {
+    wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
+                          .ownership = vmstate::Fd::lend(ownership_->fd()),
+                          .rehearsal = std::move(rehearsal)};
+    return connection_->send(wire::MessageType::kPrepare, prepare);
+  }
+  wire::PrepareCopy prepare{.ownership = {}, .rehearsal = std::move(rehearsal)};
+  if (ownership_) prepare.ownership.push_back(vmstate::Fd::lend(ownership_->fd()));
+  return connection_->send(wire::MessageType::kPrepareCopy, prepare);
 }
 
 Result<void> Source::on_ready() {
   TRY(before(FaultStep::kSourceReady));
   TRY(after(FaultStep::kSourceReady));
-  return switch_over();
+  timeout_ = event::Watch();
+  return local() ? switch_over() : copy();
+}
+
+Result<void> Source::copy() {
+  step_ = Step::kCopy;
+  step_began_ns_ = monotonic_ns();
+  Source* self = this;
+  auto settled = [self](const Result<void>& result) {
+    if (!result) self->settle(Status::kFailed, result.error());
+  };
+  ram_ = std::make_unique<RamStream>(RamStream::Environment{
+      .loop = environment_.loop,
+      .ram = environment_.machine,
+      .connection = *connection_,
+      .faults = environment_.faults,
+      .max_bandwidth = parameters().max_bandwidth,
+      .downtime_limit_ms = parameters().downtime_limit_ms,
+      .stall_ms = parameters().stall_timeout_ms,
+      .on_converged = [self, settled] { settled(self->switch_over()); },
+      .on_finished = [self, settled] { settled(self->send_state()); },
+      .on_failed = [self](const Error& why) { self->settle(Status::kFailed, why); },
+  });
+  return ram_->start();
+}
+
+void Source::set_limits(const Parameters& parameters) {
+  environment_.settings.parameters.max_bandwidth = parameters.max_bandwidth;
+  environment_.settings.parameters.downtime_limit_ms = parameters.downtime_limit_ms;
+  if (ram_) ram_->set_limits(parameters.max_bandwidth, parameters.downtime_limit_ms);
 }
 
 // The guest is held still from here on.
 Result<void> Source::switch_over() {
-  timeout_ = event::Watch();
+  if (step_ == Step::kCopy) timeline_.add("copy", step_began_ns_, monotonic_ns());
   if (ownership_ && ownership_->owner() != Owner::kSource) {
     return fail("the destination took the guest before it was given");
   }
   // It ran on until now: it may have met its end, or somebody may have ended it.
   TRY(environment_.machine.check_guest());
   TRY(before(FaultStep::kSourceStop));
-  step_ = Step::kPreSwitchover;
+  step_ = Step::kRest;
   stop_ns_ = monotonic_ns();
   environment_.machine.freeze();
   for (const Extra& extra : environment_.extras) {
@@ -139,6 +193,7 @@ Result<void> Source::switch_over() {
   timeline_.add("stop", stop_ns_, step_began_ns_);
   TRY(after(FaultStep::kSourceStop));
   if (!environment_.settings.capabilities.pause_before_switchover) return give();
+  step_ = Step::kPreSwitchover;
   environment_.machine.report_events();
   environment_.on_status(Status::kPreSwitchover, "");
   return {};
@@ -152,31 +207,52 @@ Result<void> Source::go_on() {
 }
 
 Result<void> Source::give() {
+  step_ = Step::kRest;
   step_began_ns_ = monotonic_ns();
+  // The pause is bounded from its beginning on; of an operator's wait in it, from its end on.
+  bool waited = environment_.settings.capabilities.pause_before_switchover;
+  deadline_ns_ =
+      (waited ? step_began_ns_ : stop_ns_) + static_cast<int64_t>(parameters().downtime_limit_ms) * 1'000'000;
   TRY(before(FaultStep::kSourceSave));
-  auto sections = TRY(save());
+  saved_ = TRY(save());
   TRY(after(FaultStep::kSourceSave));
   int64_t saved_ns = monotonic_ns();
   timeline_.add("save", step_began_ns_, saved_ns);
-  // The pause is bounded from its beginning on; of an operator's wait in it, from its end on.
-  bool waited = environment_.settings.capabilities.pause_before_switchover;
-  int64_t deadline_ns =
-      (waited ? step_began_ns_ : stop_ns_) + static_cast<int64_t>(parameters().downtime_limit_ms) * 1'000'000;
+  step_began_ns_ = saved_ns;
+  if (!ram_) return send_state();
+  if (connection_->answers()) TRY(await(Step::kRest, left_ms(), "the rest of RAM was not sent within downtime-limit"));
+  // Saving may have written to RAM: the rest is what is left after it.
+  return ram_->finish();
+}
+
+uint64_t Source::left_ms() const {
+  return static_cast<uint64_t>(std::max<int64_t>(deadline_ns_ - monotonic_ns(), 0) / 1'000'000);
+}
+
+Result<void> Source::send_state() {
   TRY(before(FaultStep::kSourceState));
+  wire::State state{.run = environment_.machine.was_running(),
+                    .stop_asked_ns = static_cast<uint64_t>(stop_ns_),
+                    .sections = to_messages(std::exchange(saved_, {}))};
   // From here on the destination may have it: only settle() may go back.
   step_ = Step::kSwitchover;
-  TRY(connection_->send(wire::MessageType::kState, wire::State{.run = environment_.machine.was_running(),
-                                                               .stop_asked_ns = static_cast<uint64_t>(stop_ns_),
-                                                               .sections = to_messages(std::move(sections))}));
+  TRY(connection_->send(wire::MessageType::kState, state));
   TRY(after(FaultStep::kSourceState));
-  int64_t sent_ns = monotonic_ns();
-  timeline_.add("send", saved_ns, sent_ns);
-  int64_t left_ms = std::max<int64_t>(deadline_ns - sent_ns, 0) / 1'000'000;
-  TRY(await(Step::kSwitchover, static_cast<uint64_t>(left_ms),
-            "the destination did not answer in time: downtime-limit is over"));
+  timeline_.add("send", step_began_ns_, monotonic_ns());
+  if (connection_->answers()) {
+    TRY(await(Step::kSwitchover, left_ms(), "the destination did not answer in time: downtime-limit is over"));
+  }
   environment_.machine.report_events();
   environment_.on_status(Status::kDevice, "");
+  if (!connection_->answers()) save_to_disk();
   return {};
+}
+
+void Source::save_to_disk() {
+  if (::fsync(connection_->fd()) != 0) {
+    return settle(Status::kFailed, fail_errno(errno, "cannot bring the file to the disk").error());
+  }
+  commit(nullptr, "");
 }
 
 Result<std::vector<machine::SavedSection>> Source::save() {
@@ -192,11 +268,23 @@ Result<std::vector<machine::SavedSection>> Source::save() {
 
 // Not what the destination says decides, but the word: it may own the guest although its answer did not
 // arrive, and it may say that it runs what it has not taken.
-void Source::on_running(const wire::Running& times) {
-  if (ownership_->claim_back_for_source()) {
-    return roll_back(Status::kFailed, Error("the destination says that it runs the guest, but has not taken it"));
+Result<void> Source::on_running(const wire::Running& times) {
+  if (ownership_ && ownership_->claim_back_for_source()) {
+    roll_back(Status::kFailed, Error("the destination says that it runs the guest, but has not taken it"));
+    return {};
   }
   commit(&times, "");
+  return {};
+}
+
+// Without a word: from here on the guest is the destination's, whatever comes.
+Result<void> Source::on_loaded() {
+  environment_.faults.pass(FaultStep::kSourceGo, FaultWhen::kBefore, connection_.get());
+  // What the socket refuses at once has not left this process.
+  TRY(connection_->send(wire::MessageType::kGo, wire::Go{}));
+  TRY(await_confirmation());
+  environment_.faults.pass(FaultStep::kSourceGo, FaultWhen::kAfter, connection_.get());
+  return {};
 }
 
 void Source::cancel() { settle(Status::kCancelled, Error("cancelled")); }
@@ -204,33 +292,49 @@ void Source::cancel() { settle(Status::kCancelled, Error("cancelled")); }
 void Source::settle(Status status, const Error& why) {
   switch (step_) {
     case Step::kHello:
-    case Step::kPrepare: return end(status, why.message());
-    case Step::kPreSwitchover: return roll_back(status, why);
+    case Step::kPrepare:
+    case Step::kCopy: return end(status, why.message());
+    case Step::kPreSwitchover:
+    case Step::kRest: return roll_back(status, why);
     case Step::kSwitchover:
-      if (ownership_->claim_back_for_source()) return roll_back(status, why);
-      return settle_given(why);
-    case Step::kGiven: return settle_given(why);
+      // Without a word, it is not given away before GO.
+      if (!ownership_ || ownership_->claim_back_for_source()) return roll_back(status, why);
+      // It has been taken, and the answer is on its way: a cancel came too late, or the limit passed in
+      // the last moment.
+      step_ = Step::kGiven;
+      if (connection_->open() && await_confirmation()) return;
+      return end_unconfirmed(why);
+    case Step::kGiven:
+      if (status != Status::kCancelled) end_unconfirmed(why);
+      return;
     case Step::kEnded: return;
   }
 }
 
-// The destination has the guest, whatever happened to its answer.
-void Source::settle_given(const Error& why) {
-  bool first = step_ == Step::kSwitchover;
-  step_ = Step::kGiven;
-  // Its answer is on its way: cancelling came too late, or the limit passed in the last moment.
-  if (first && connection_->open()) {
-    auto waits = await(Step::kGiven, parameters().stall_timeout_ms, "the destination did not confirm in time");
-    if (waits) return;
+Result<void> Source::await_confirmation() {
+  return await(Step::kGiven, parameters().stall_timeout_ms, "the destination did not confirm in time");
+}
+
+void Source::end_unconfirmed(const Error& why) {
+  if (ownership_) {
+    std::string warning =
+        fmt::format("the destination has taken the guest, but its answer got lost: {}", why.message());
+    log_warning("{}", warning);
+    return commit(nullptr, warning);
   }
-  std::string warning = fmt::format("the destination has taken the guest, but its answer got lost: {}", why.message());
-  log_warning("{}", warning);
-  commit(nullptr, warning);
+  environment_.machine.release(machine::Handover::Left::kPerhaps);
+  std::string text = fmt::format(
+      "the guest was given to the destination, which did not confirm: {} (look there; only if the guest does not run "
+      "there, continue it here with cont)",
+      why.message());
+  log_error("{}", text);
+  end(Status::kFailed, text);
 }
 
 void Source::commit(const wire::Running* running, const std::string& warning) {
   environment_.faults.pass(FaultStep::kSourceCommit, FaultWhen::kBefore, connection_.get());
-  environment_.machine.release();
+  using enum machine::Handover::Left;
+  environment_.machine.release(connection_->answers() ? kTaken : kSaved);
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->release();
   }
@@ -261,6 +365,7 @@ void Source::end(Status status, const std::string& why) {
   if (step_ == Step::kEnded) return;
   step_ = Step::kEnded;
   timeout_ = event::Watch();
+  if (ram_) ram_->stop();
   if (status != Status::kCompleted) {
     if (ownership_) ownership_->claim_back_for_source();
     // Best effort: it tells the destination's operator why; the closed channel tells the process.
@@ -278,9 +383,15 @@ void Source::end(Status status, const std::string& why) {
 
 std::vector<std::string> Source::moved() const {
   if (step_ != Step::kEnded || downtime_ns_ == 0) return {};
-  std::vector<std::string> moved{"ram"};
+  std::vector<std::string> moved;
+  if (local()) moved.emplace_back("ram");
   moved.insert(moved.end(), transfer_.begin(), transfer_.end());
   return moved;
+}
+
+std::optional<RamStatistics> Source::ram() const {
+  if (!ram_) return std::nullopt;
+  return ram_->statistics();
 }
 
 }  // namespace pagurus::migration

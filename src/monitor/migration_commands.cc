@@ -30,6 +30,24 @@ schema::BackendTransfer choice_of(const Transfer& transfer) {
   return choice;
 }
 
+schema::MigrationStats ram_of(const migration::RamStatistics& statistics) {
+  auto number = [](uint64_t value) { return static_cast<int64_t>(value); };
+  schema::MigrationStats result;
+  result.transferred = number(statistics.transferred);
+  result.remaining = number(statistics.remaining);
+  result.total = number(statistics.total);
+  result.duplicate = number(statistics.duplicate);
+  result.normal = number(statistics.normal);
+  result.normal_bytes = number(statistics.normal_bytes);
+  result.dirty_pages_rate = number(statistics.dirty_pages_rate);
+  result.mbps = statistics.mbps;
+  result.dirty_sync_count = number(statistics.dirty_sync_count);
+  result.page_size = number(statistics.page_size);
+  result.precopy_bytes = statistics.precopy_bytes;
+  result.downtime_bytes = statistics.downtime_bytes;
+  return result;
+}
+
 migration::FaultKind kind_of(schema::FaultKind kind) {
   using migration::FaultKind;
   switch (kind) {
@@ -52,6 +70,7 @@ class MigrationCommands final : public schema::MigrationCommands {
     migration::ParameterChanges changes;
     if (wanted.backend_transfer) changes.transfer = transfer_of(*wanted.backend_transfer);
     changes.downtime_limit_ms = wanted.downtime_limit;
+    changes.max_bandwidth = wanted.max_bandwidth;
     changes.hello_timeout_ms = wanted.hello_timeout;
     changes.prepare_timeout_ms = wanted.prepare_timeout;
     changes.stall_timeout_ms = wanted.stall_timeout;
@@ -63,6 +82,7 @@ class MigrationCommands final : public schema::MigrationCommands {
     schema::MigrationParameters result;
     result.backend_transfer = choice_of(parameters.transfer);
     result.downtime_limit = parameters.downtime_limit_ms;
+    result.max_bandwidth = parameters.max_bandwidth;
     result.hello_timeout = parameters.hello_timeout_ms;
     result.prepare_timeout = parameters.prepare_timeout_ms;
     result.stall_timeout = parameters.stall_timeout_ms;
@@ -132,6 +152,8 @@ class MigrationCommands final : public schema::MigrationCommands {
       result.phases->push_back({.name = phase.name, .start_us = phase.start_us, .duration_us = phase.duration_us});
     }
     result.moved = std::move(info.moved);
+    if (info.ram) result.ram = ram_of(*info.ram);
+    if (info.expected_downtime_ms > 0) result.expected_downtime = static_cast<int64_t>(info.expected_downtime_ms);
     return result;
   }
 

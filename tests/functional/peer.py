@@ -1,6 +1,6 @@
 """Speaks the hand-over's protocol from either end, as well or as badly as a test wants.
 
-Frames are described in src/wire/channel.h, messages in src/wire/messages.h, their encoding in
+Frames are described in src/wire/frame.h, messages in src/wire/messages.h, their encoding in
 src/vmstate/stream.h.  Written again here, so that an error in one is no error in both.
 """
 
@@ -14,7 +14,7 @@ import zlib
 
 MAGIC = b"PGRS"
 VERSION = 1
-HELLO, WELCOME, PREPARE, READY, STATE, RUNNING, REFUSED = range(1, 8)
+HELLO, WELCOME, PREPARE, READY, STATE, RUNNING, REFUSED, PREPARE_COPY, RAM, LOADED, GO = range(1, 12)
 OWNED_BY_SOURCE, OWNED_BY_DESTINATION, TAKEN_BACK = 1, 2, 3
 HEADER = struct.Struct("<4sHHIIII")
 

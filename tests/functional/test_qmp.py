@@ -144,8 +144,8 @@ def test_queries_tell_what_was_given(guest):
     assert qmp.command("query-status") == {"status": "prelaunch", "running": False}
     assert len(qmp.command("query-cpus-fast")) == 2
     assert qmp.command("query-migrate-parameters") == {
-        "backend-transfer": False, "downtime-limit": 300, "hello-timeout": 5000, "prepare-timeout": 60000,
-        "stall-timeout": 60000}
+        "backend-transfer": False, "downtime-limit": 300, "max-bandwidth": 128 << 20, "hello-timeout": 5000,
+        "prepare-timeout": 60000, "stall-timeout": 60000}
     assert qmp.command("query-migrate-capabilities") == [
         {"capability": name, "state": False}
         for name in ("events", "local-tap", "pause-before-switchover", "return-path")]

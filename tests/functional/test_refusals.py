@@ -66,7 +66,7 @@ def refused(arguments, *words, prefix=(), pass_fds=()):
     (["-display", "gtk"], ["gtk"]),
     (["-qmp", "tcp::4444,server=on,wait=off"], ["tcp::4444"]),
     (["-qmp", "unix:/tmp/x"], ["server=on"]),
-    (["-incoming", "tcp:0:4444"], ["tcp:0:4444", "UNIX domain socket"]),
+    (["-incoming", "exec:cat"], ["exec:cat", "unix:PATH"]),
     (["-uuid", "1234"], ["1234"]),
     (["-object", "rng-random,id=r"], ["rng-random"]),
 ])
@@ -208,7 +208,10 @@ def test_migrate_with_backend_transfer_goes_over_a_unix_socket_only(shared, uri)
     words = [] if uri == "unix:" else ["requires a UNIX domain socket: file descriptors travel over it"]
     refused_by_qmp(process, "migrate", "unix:", *words, uri=uri)
     process.qmp.command("migrate-set-parameters", backend_transfer=False)
-    refused_by_qmp(process, "migrate", "unix:", uri=uri)
+    if uri.startswith("tcp:"):
+        refused_by_qmp(process, "migrate", "reach", "Connection refused", uri=uri)
+    else:
+        refused_by_qmp(process, "migrate", "unix:", uri=uri)
 
 
 @pytest.fixture(scope="module")
