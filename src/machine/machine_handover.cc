@@ -295,14 +295,20 @@ int64_t Machine::Impl::enter(Enter how) {
   return told_ns;
 }
 
-// A NIC that has come to another wire lets the guest tell the network there where it is now.
+// The network that a NIC has come to is told where the guest is now, by the guest and without it.
 void Machine::Impl::announce() {
+  std::vector<device::VirtioNet*> moved;
   for (auto& nic : board_->nics()) {
     bool same_wire = transferred_.contains("netdev " + nic->backend().id());
     if (same_wire) continue;
     nic->renew_offloads();
     nic->announce();
+    moved.push_back(nic.get());
   }
+  if (moved.empty()) return;
+  announcer_.start([moved = std::move(moved)] {
+    for (device::VirtioNet* nic : moved) nic->announce_by_rarp();
+  });
 }
 
 }  // namespace pagurus::machine

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "machine/acpi/tables.h"
+#include "machine/announcer.h"
 #include "machine/board.h"
 #include "machine/boot/boot_file.h"
 #include "machine/boot/kernel_image.h"
@@ -32,7 +33,7 @@ struct MachineState {
 class Machine::Impl final : private BoardListener, public Handover {
  public:
   Impl(const Config& config, const MachineType& type, Environment environment)
-      : config_(config), type_(type), environment_(std::move(environment)) {}
+      : config_(config), type_(type), environment_(std::move(environment)), announcer_(environment_.loop) {}
   Result<void> build();
 
   Result<void> power_on();
@@ -124,6 +125,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   // A vCPU cannot go on, and fail_guest() has not been called yet.
   std::atomic<bool> failure_pending_{false};
   std::vector<MachineObserver*> observers_;
+  Announcer announcer_;
   std::vector<Moment> moments_;  // happened in a pause, not yet told
   // Last: its vCPU threads call this object.
   std::unique_ptr<Board> board_;

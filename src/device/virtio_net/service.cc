@@ -1,5 +1,6 @@
 // The worker's side of VirtioNet: serving the queues and the back end.
 #include "device/virtio_net/features.h"
+#include "device/virtio_net/rarp.h"
 #include "device/virtio_net/virtio_net.h"
 #include "virtio/iovec.h"
 
@@ -38,6 +39,16 @@ void VirtioNet::on_backend(uint32_t events) {
   // Nothing to read and in error: watching on would spin.
   if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) give_up_backend();
   if (serving()) update_watch();
+}
+
+// Lost if the back end takes nothing now: the machine asks more than once.
+void VirtioNet::on_announce() {
+  drain_eventfd(announce_event_.get());
+  if (!link_up_) return;
+  std::array<uint8_t, kNetHeaderBytes> header{};
+  RarpFrame frame = make_rarp(config_.mac);
+  std::array parts{iovec{header.data(), header.size()}, iovec{frame.data(), frame.size()}};
+  (void)backend_.transmit(virtio::skip_front(parts, backend_.vnet_header() ? 0 : kNetHeaderBytes));
 }
 
 void VirtioNet::serve_receive() {

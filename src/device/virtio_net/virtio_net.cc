@@ -43,7 +43,8 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
   for (unsigned i = 0; i < queue_sizes_.size(); ++i) {
     TRY(worker_->add(transport_->kick_fd(i), EPOLLIN, [this, i](uint32_t) { on_kick(i); }));
   }
-  return {};
+  announce_event_ = TRY(make_eventfd());
+  return worker_->add(announce_event_.get(), EPOLLIN, [this](uint32_t) { on_announce(); });
 }
 
 std::vector<NamedSection> VirtioNet::sections() {
@@ -111,6 +112,8 @@ bool VirtioNet::announce() {
   transport_->interrupt_config();
   return true;
 }
+
+void VirtioNet::announce_by_rarp() { signal_eventfd(announce_event_.get()); }
 
 NetCounters VirtioNet::counters() const {
   return {.rx_packets = counters_.rx_packets,

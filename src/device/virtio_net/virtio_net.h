@@ -1,7 +1,8 @@
 // virtio-net (virtio 1.2, 5.1) on PCI: one queue pair, and a control queue for link announcements.
 //
 // Queues 0 and 1 (receive, transmit), and 2 (control) if guest_announce is on, are served by one
-// worker thread "net/<id>" that waits for the kicks of the driver and for the back end.
+// worker thread "net/<id>" that waits for the kicks of the driver and for the back end; it also sends
+// the machine's own announcement of the guest's address.
 //
 // States of the service; the device is created paused:
 //
@@ -87,6 +88,9 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   // Asks the guest to tell the network where it is (virtio 1.2, 5.1.6.5.4).  False if the driver
   // has not negotiated that.  Only while frozen or running, on the control thread.
   bool announce();
+  // Tells the network itself where the guest is (rarp.h), whatever its driver does: the worker sends one
+  // frame soon, after thaw() if it is frozen now; none while the link is down.
+  void announce_by_rarp();
 
   NetCounters counters() const;
   // Device status register, for status and tests (virtio 1.2, 2.1).
@@ -135,6 +139,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   // The worker's.
   void on_kick(unsigned queue);
   void on_backend(uint32_t events);
+  void on_announce();
   void serve_receive();
   void serve_transmit();
   void serve_control();
@@ -152,6 +157,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   std::atomic<bool> link_up_{true};
   std::atomic<bool> announce_{false};
   std::unique_ptr<virtio::PciTransport> transport_;
+  UniqueFd announce_event_;  // asks the worker for a frame of announce_by_rarp()
 
   mutable std::mutex lock_;
   bool paused_ = true;  // guarded by lock_

@@ -196,6 +196,44 @@ TEST_F(VirtioNetTest, link_down_drops_frames_and_tells_the_guest) {
   EXPECT_EQ(guest_bytes(kRxBuffers + kNetHeaderBytes, 60), frame_of(60, 3));
 }
 
+TEST_F(VirtioNetTest, the_machine_announces_the_guest_s_address_itself) {
+  const Bytes rarp{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0x80, 0x35,  // Ethernet
+                   0x00, 0x01, 0x08, 0x00, 0x06, 0x04, 0x00, 0x03,              // reverse request
+                   0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0x00, 0x00, 0x00, 0x00,  // sender
+                   0x52, 0x54, 0x00, 0x12, 0x34, 0x56, 0x00, 0x00, 0x00, 0x00,  // target
+                   0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0, 0};
+  for (bool header : {true, false}) {
+    power_on(nic(), header);
+    vmm->net->announce_by_rarp();
+    Bytes frame = wire_frame();
+    Bytes expected(header ? kNetHeaderBytes : 0);
+    expected.insert(expected.end(), rarp.begin(), rarp.end());
+    EXPECT_EQ(frame, expected) << "without a driver";
+    start_driver(0);
+    send_tx(frame_of(100, 1));
+    EXPECT_FALSE(wire_frame().empty());
+    vmm->net->announce_by_rarp();
+    EXPECT_EQ(wire_frame(), frame) << "beside the driver's frames";
+
+    vmm->net->set_link(false);
+    vmm->net->announce_by_rarp();
+    std::this_thread::sleep_for(20ms);
+    vmm->freeze();
+    vmm->net->set_link(true);
+    vmm->net->announce_by_rarp();
+    vmm->net->announce_by_rarp();
+    std::this_thread::sleep_for(20ms);
+    Bytes none(100);
+    EXPECT_LT(::recv(peer.get(), none.data(), none.size(), MSG_DONTWAIT), 0)
+        << "the link was down, or the device frozen";
+    vmm->net->thaw();
+    EXPECT_EQ(wire_frame(), frame);
+    vmm->freeze();
+    EXPECT_LT(::recv(peer.get(), none.data(), none.size(), MSG_DONTWAIT), 0) << "one frame at the thaw";
+    restart_rings();
+  }
+}
+
 TEST_F(VirtioNetTest, an_announcement_stands_until_the_driver_acknowledges_it) {
   power_on();
   start_driver(0);
