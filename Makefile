@@ -17,7 +17,7 @@ SANITIZED := build/sanitized
 THREADS := build/thread-sanitized
 FAULTS := build/faults
 # The unit tests in which threads meet.
-THREAD_TESTS := event_test device_test kvm_test wire_test migration_test monitor_test
+THREAD_TESTS := event_test memory_test device_test kvm_test wire_test migration_test monitor_test
 PREFIX ?= /usr/local
 # On a terminal ninja shows where it is; elsewhere it would print a line for every file.
 NINJA := ninja -j$(JOBS) $(shell [ -t 2 ] || echo --quiet)
