@@ -20,6 +20,7 @@ bool decode(std::span<const uint8_t> bytes) {
   vmstate::Reader reader(bytes, {});
   auto state = vmstate::read_state<State>(reader);
   if (!state) return false;
+  if (!reader.passed_over().empty()) return true;
   // What was accepted can be written again, byte for byte.
   vmstate::Writer writer;
   vmstate::write_state(writer, *state);

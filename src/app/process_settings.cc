@@ -1,5 +1,6 @@
 #include <charconv>
 
+#include "app/dump_vmstate.h"
 #include "app/settings.h"
 #include "machine/machine.h"
 
@@ -41,7 +42,7 @@ Result<Invocation> to_invocation(schema::CommandLineOptions options) {
   if (options.dump_vmstate.value_or(false)) {
     std::string type = invocation.config.machine_type;
     if (options.machine) type = options.machine->type.value_or(type);
-    invocation.print = TRY(machine::dump_vmstate(type)) + "\n";
+    invocation.print = TRY(dump_vmstate(type)) + "\n";
     return invocation;
   }
   TRY(settle_process(options, invocation));

@@ -2,20 +2,23 @@
 
 namespace pagurus::chardev {
 
+const vmstate::Description& NullState::description() {
+  static constexpr vmstate::Description kDescription{"chardev-null", 1, {}};
+  return kDescription;
+}
+
 Result<void> NullBackend::open() {
   pending_ = false;
   return {};
 }
 
-Result<const vmstate::Description*> NullBackend::movable() const {
-  static constexpr vmstate::Description kDescription{"chardev-null", 1, {}};
-  return &kDescription;
+Result<void> NullBackend::save(vmstate::Writer& writer) const {
+  vmstate::write_state(writer, NullState{});
+  return {};
 }
 
-Result<void> NullBackend::save(vmstate::Writer&) const { return {}; }
-
 Result<void> NullBackend::adopt(vmstate::Reader& reader) {
-  TRY(reader.finish());
+  TRY(vmstate::read_state<NullState>(reader));
   pending_ = false;
   return {};
 }

@@ -36,6 +36,7 @@ class BoardListener {
 struct DeviceSection {
   std::string name;
   vmstate::Section* section;
+  bool required = true;  // a destination that does not know it must refuse the guest
 };
 
 class Board final : private kvm::ExitHandler, private device::PowerSink {

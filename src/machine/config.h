@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "machine/machine_type.h"
 #include "memory/guest_memory.h"
 #include "schema/char.h"
 #include "schema/machine.h"
@@ -17,7 +18,7 @@ namespace pagurus::machine {
 inline constexpr unsigned kMaxVcpus = 8;
 
 struct Config {
-  std::string machine_type = "pagurus-1.1";
+  std::string machine_type = std::string(default_machine_type());
   std::string cpu_model = "host";
   unsigned vcpus = 1;                      // 1..kMaxVcpus
   uint64_t ram_size = 128 * memory::kMiB;  // bytes

@@ -32,10 +32,16 @@ struct Fact {
   std::string value;
 };
 
-// A section of the stream, by name and declaration ("serial0", "serial-16550a/1{...}").
+// The name of the one that matters only where RAM itself moves.
+inline constexpr const char* kRamPageSizeFact = "RAM page size";
+
+// A section of the stream, by name and declaration ("serial0", "serial-16550a/1{...}"), the latter
+// in the version that the machine type writes.
 struct SectionInfo {
   std::string name;
   std::string signature;
+  uint16_t version = 1;
+  bool required = true;  // a destination that does not know it must refuse
 };
 
 // The back end of one device, and whether it takes part.
@@ -54,6 +60,7 @@ struct MovableInfo {
 struct SavedSection {
   std::string name;
   uint16_t version;
+  bool required = true;
   std::vector<uint8_t> bytes;
   std::vector<int> fds;
 };
@@ -61,6 +68,7 @@ struct SavedSection {
 struct LoadedSection {
   std::string name;
   uint16_t version;
+  bool required = true;
   std::vector<uint8_t> bytes;
   std::vector<UniqueFd> fds;
 };
@@ -108,7 +116,8 @@ class Handover : public LoggedRam {
   virtual Result<void> open_untransferred(const std::set<std::string>& transfer) = 0;
   // Does what is slow (interrupt routes, doorbells, CPUID) for a state that is close to the real one.
   virtual Result<void> load_rehearsal(std::vector<LoadedSection> sections) = 0;
-  // Every declared section and every movable of `transfer` exactly once.
+  // Every required section and every movable of `transfer` exactly once; a section that arrives as not
+  // required is passed over if it is unknown here.
   using Origin = kvm::Origin;
   virtual Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer,
                             Origin origin = Origin::kThisHost) = 0;

@@ -100,13 +100,11 @@ class Machine {
   std::unique_ptr<Impl> impl_;
 };
 
-// The machine types, newest first, and what `-machine help` says of each.
+// The machine types, newest first, and what `-machine help` says of each (describe.cc).
 struct MachineTypeInfo {
   std::string_view name;
-  std::string_view description;
+  std::string description;
 };
 std::vector<MachineTypeInfo> machine_types();
-// Every vmstate declaration of a machine type, as one JSON text (`-dump-vmstate`).
-Result<std::string> dump_vmstate(const std::string& machine_type);
 
 }  // namespace pagurus::machine

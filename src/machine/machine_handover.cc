@@ -1,6 +1,6 @@
 // The machine leaving one process and entering another (handover.h).
 #include <algorithm>
-#include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "machine/machine_impl.h"
@@ -14,41 +14,43 @@ constexpr const char* kVmSection = "vm";
 
 std::string on_off(bool value) { return value ? "on" : "off"; }
 
+// Lets `read` (Reader& -> Result) read a section, and looks at what it has left.
+template <class Read>
+auto read_section(LoadedSection& section, const vmstate::Description& description, Turn turn, Read read)
+    -> decltype(read(std::declval<vmstate::Reader&>())) {
+  std::string doing = fmt::format("state section '{}'", section.name);
+  TRY_DOING(doing, vmstate::check_version(description, section.version));
+  vmstate::Reader reader(section.bytes, std::move(section.fds), section.version);
+  auto result = read(reader);
+  if (!result) return std::unexpected(std::move(result.error()).while_doing(doing));
+  if (reader.unclaimed_fds() != 0) {
+    return fail("{}: {} file descriptors arrived that it does not claim", doing, reader.unclaimed_fds());
+  }
+  for (const std::string& field : reader.passed_over()) {
+    if (turn == Turn::kReal) log_warning("{}: field '{}' is unknown here and was passed over", doing, field);
+  }
+  return result;
+}
+
 template <class State>
-SavedSection save_struct(const char* name, const State& state) {
-  vmstate::Writer writer;
-  vmstate::write_state(writer, state);
-  return {.name = name, .version = State::description().version, .bytes = writer.bytes(), .fds = writer.fds()};
-}
-
-SavedSection save_device(const DeviceSection& device) {
-  vmstate::Writer writer;
-  device.section->save(writer);
-  return {.name = device.name,
-          .version = device.section->description().version,
-          .bytes = writer.bytes(),
-          .fds = writer.fds()};
-}
-
-template <class State>
-Result<State> load_struct(LoadedSection& section) {
-  vmstate::Reader reader(section.bytes, std::move(section.fds));
-  return vmstate::read_state<State>(reader, section.version);
-}
-
-Result<void> load_device(const DeviceSection& device, LoadedSection& section) {
-  vmstate::Reader reader(section.bytes, std::move(section.fds));
-  TRY_DOING(device.name, device.section->load(reader));
-  return {};
+Result<State> load_struct(LoadedSection& section, Turn turn) {
+  return read_section(section, State::description(), turn,
+                      [](vmstate::Reader& reader) { return vmstate::read_state<State>(reader); });
 }
 
 // Takes the section out of the list, so that what nobody takes is left over.
-Result<LoadedSection> take(std::vector<LoadedSection>& sections, const std::string& name) {
+std::optional<LoadedSection> take_if_there(std::vector<LoadedSection>& sections, const std::string& name) {
   auto found = std::ranges::find(sections, name, &LoadedSection::name);
-  if (found == sections.end()) return fail("state section '{}' is missing", name);
+  if (found == sections.end()) return std::nullopt;
   LoadedSection section = std::move(*found);
   sections.erase(found);
   return section;
+}
+
+Result<LoadedSection> take(std::vector<LoadedSection>& sections, const std::string& name) {
+  auto section = take_if_there(sections, name);
+  if (!section) return fail("state section '{}' is missing", name);
+  return std::move(*section);
 }
 
 void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic) {
@@ -77,20 +79,13 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
 
 }  // namespace
 
-const vmstate::Description& MachineState::description() {
-  static constexpr auto kFields = std::array{
-      vmstate::field<&MachineState::request>("request", {.max = static_cast<uint64_t>(GuestRequest::kPowerOff)})};
-  static constexpr vmstate::Description kDescription{"machine", 1, kFields};
-  return kDescription;
-}
-
 // --- What is compared -------------------------------------------------------------------------
 
 std::vector<Fact> Machine::Impl::facts() const {
   std::vector<Fact> facts{
       {"machine type", config_.machine_type},
       {"RAM size", fmt::format("{} MiB", config_.ram_size / memory::kMiB)},
-      {"RAM page size", config_.ram_pages == memory::Pages::kHuge2M ? "2 MiB" : "4 KiB"},
+      {kRamPageSizeFact, config_.ram_pages == memory::Pages::kHuge2M ? "2 MiB" : "4 KiB"},
       {"number of vCPUs", fmt::format("{}", config_.vcpus)},
       {"CPU model", config_.cpu_model},
   };
@@ -103,15 +98,27 @@ std::vector<Fact> Machine::Impl::facts() const {
 }
 
 std::vector<SectionInfo> Machine::Impl::sections() const {
-  std::vector<SectionInfo> infos{
-      {kMachineSection, vmstate::signature(MachineState::description())},
-      {kVcpuSection, vmstate::signature(kvm::VcpuStates::description())},
-      {kVmSection, vmstate::signature(kvm::VmState::description())},
+  std::vector<SectionInfo> infos;
+  auto add = [&](std::string name, const vmstate::Description& description, bool required) {
+    uint16_t version = type_.version_of(description);
+    infos.push_back({.name = std::move(name),
+                     .signature = vmstate::signature(description, version),
+                     .version = version,
+                     .required = required});
   };
-  for (const auto& device : board_->sections()) {
-    infos.push_back({device.name, vmstate::signature(device.section->description())});
-  }
+  add(kMachineSection, MachineState::description(), true);
+  add(kVcpuSection, kvm::VcpuStates::description(), true);
+  add(kVmSection, kvm::VmState::description(), true);
+  for (const auto& device : devices()) add(device.name, device.section->description(), device.required);
   return infos;
+}
+
+std::vector<DeviceSection> Machine::Impl::devices() const {
+  auto devices = board_->sections();
+#ifdef PAGURUS_VARIANT
+  devices.push_back({.name = "variant-note", .section = variant_note_.get(), .required = false});
+#endif
+  return devices;
 }
 
 MovableInfo Machine::Impl::describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
@@ -120,7 +127,7 @@ MovableInfo Machine::Impl::describe(std::string name, std::string_view device, s
   return {.name = std::move(name),
           .target = fmt::format("{}-{}", device, kind),
           .kind = std::string(kind),
-          .signature = declared ? vmstate::signature(**declared) : "",
+          .signature = declared ? vmstate::signature(**declared, type_.version_of(**declared)) : "",
           .takes_part = takes_part,
           .announced = false,
           .obstacle = declared ? "" : declared.error().message(),
@@ -142,9 +149,26 @@ std::vector<MovableInfo> Machine::Impl::movables() const {
 
 // --- Source -----------------------------------------------------------------------------------
 
+template <class State>
+SavedSection Machine::Impl::save_struct(const char* name, const State& state) const {
+  vmstate::Writer writer(type_.version_of(State::description()));
+  vmstate::write_state(writer, state);
+  return {.name = name, .version = writer.version(), .bytes = writer.bytes(), .fds = writer.fds()};
+}
+
+SavedSection Machine::Impl::save_device(const DeviceSection& device) const {
+  vmstate::Writer writer(type_.version_of(device.section->description()));
+  device.section->save(writer);
+  return {.name = device.name,
+          .version = writer.version(),
+          .required = device.required,
+          .bytes = writer.bytes(),
+          .fds = writer.fds()};
+}
+
 std::vector<SavedSection> Machine::Impl::save_rehearsal() {
   std::vector<SavedSection> saved{save_struct(kVcpuSection, kvm::VcpuStates{board_->vcpus().pristine_all()})};
-  for (const auto& device : board_->sections()) saved.push_back(save_device(device));
+  for (const auto& device : devices()) saved.push_back(save_device(device));
   return saved;
 }
 
@@ -173,19 +197,22 @@ Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string
   if (failure_pending_) return fail("the guest stopped with an internal error");
   transferred_ = transfer;
   std::vector<SavedSection> saved;
-  saved.push_back(save_struct(kMachineSection, MachineState{request_.load()}));
+  MachineState machine{.request = request_.load()};
+#ifdef PAGURUS_VARIANT
+  machine.optional_handovers = machine.younger_handovers = variant_note_->handovers() + 1;
+#endif
+  saved.push_back(save_struct(kMachineSection, machine));
   auto vcpus = TRY(board_->vcpus().save_all());
   saved.push_back(save_struct(kVcpuSection, kvm::VcpuStates{std::move(vcpus)}));
   auto vm = TRY(board_->vm().save());
   saved.push_back(save_struct(kVmSection, vm));
-  for (const auto& device : board_->sections()) saved.push_back(save_device(device));
+  for (const auto& device : devices()) saved.push_back(save_device(device));
   for (const auto& movable : movables()) {
     if (!transfer.contains(movable.name)) continue;
     const vmstate::Description* description = TRY(movable.movable->movable());
-    vmstate::Writer writer;
+    vmstate::Writer writer(type_.version_of(*description));
     TRY_DOING(movable.name, movable.movable->save(writer));
-    saved.push_back(
-        {.name = movable.name, .version = description->version, .bytes = writer.bytes(), .fds = writer.fds()});
+    saved.push_back({.name = movable.name, .version = writer.version(), .bytes = writer.bytes(), .fds = writer.fds()});
   }
   return saved;
 }
@@ -225,22 +252,29 @@ Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& tran
   return {};
 }
 
-Result<void> Machine::Impl::load_vcpus(LoadedSection& section, Origin origin) {
-  auto states = TRY(load_struct<kvm::VcpuStates>(section));
+Result<void> Machine::Impl::load_vcpus(LoadedSection& section, Turn turn, Origin origin) {
+  auto states = TRY(load_struct<kvm::VcpuStates>(section, turn));
   if (states.vcpus.size() != config_.vcpus)
     return fail("the state has {} vCPUs, this machine {}", states.vcpus.size(), config_.vcpus);
   return board_->vcpus().load_all(states.vcpus, origin);
 }
 
+Result<void> Machine::Impl::load_device(const DeviceSection& device, LoadedSection& section, Turn turn) {
+  return read_section(section, device.section->description(), turn,
+                      [&](vmstate::Reader& reader) { return device.section->load(reader); });
+}
+
 Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections) {
   auto vcpus = TRY(take(sections, kVcpuSection));
   // Its clocks are nobody's, so it does not matter whose they were.
-  TRY(load_vcpus(vcpus, Origin::kThisHost));
-  for (const auto& device : board_->sections()) {
-    auto section = TRY(take(sections, device.name));
+  TRY(load_vcpus(vcpus, Turn::kRehearsal, Origin::kThisHost));
+  for (const auto& device : devices()) {
+    auto section = take_if_there(sections, device.name);
+    if (!section && device.required) return fail("state section '{}' is missing", device.name);
+    if (!section) continue;
     // The guest runs while this snapshot is taken, so its parts may not fit together; the real
     // state will.
-    if (auto loaded = load_device(device, section); !loaded) {
+    if (auto loaded = load_device(device, *section, Turn::kRehearsal); !loaded) {
       log_debug("rehearsal: {}", loaded.error().message());
     }
   }
@@ -252,11 +286,9 @@ Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections
   for (const auto& movable : movables()) {
     if (!transfer.contains(movable.name)) continue;
     auto section = TRY(take(sections, movable.name));
-    vmstate::Reader reader(section.bytes, std::move(section.fds));
-    TRY_DOING(movable.name, movable.movable->adopt(reader));
-    if (reader.unclaimed_fds() != 0) {
-      return fail("{}: {} file descriptors arrived that it does not claim", movable.name, reader.unclaimed_fds());
-    }
+    const vmstate::Description* description = TRY(movable.movable->movable());
+    TRY(read_section(section, *description, Turn::kReal,
+                     [&](vmstate::Reader& reader) { return movable.movable->adopt(reader); }));
   }
   return {};
 }
@@ -268,17 +300,30 @@ Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std:
   transferred_ = transfer;
   TRY(adopt_back_ends(sections, transfer));
   auto machine = TRY(take(sections, kMachineSection));
-  request_ = TRY(load_struct<MachineState>(machine)).request;
+  request_ = TRY(load_struct<MachineState>(machine, Turn::kReal)).request;
   auto vcpus = TRY(take(sections, kVcpuSection));
-  TRY(load_vcpus(vcpus, origin));
+  TRY(load_vcpus(vcpus, Turn::kReal, origin));
   auto vm = TRY(take(sections, kVmSection));
-  auto vm_state = TRY(load_struct<kvm::VmState>(vm));
+  auto vm_state = TRY(load_struct<kvm::VmState>(vm, Turn::kReal));
   TRY(board_->vm().load(vm_state, origin));
-  for (const auto& device : board_->sections()) {
-    auto section = TRY(take(sections, device.name));
-    TRY(load_device(device, section));
+  for (const auto& device : devices()) {
+    auto section = take_if_there(sections, device.name);
+    if (!section && device.required) return fail("state section '{}' is missing", device.name);
+    // An optional one that the source has not: this device stays as it was made.
+    if (section) TRY(load_device(device, *section, Turn::kReal));
   }
-  if (!sections.empty()) return fail("state section '{}' belongs to no device of this machine", sections.front().name);
+  return pass_over(sections);
+}
+
+// What nobody has taken.
+Result<void> Machine::Impl::pass_over(const std::vector<LoadedSection>& rest) const {
+  auto known = sections();
+  for (const LoadedSection& section : rest) {
+    bool twice = std::ranges::count(known, section.name, &SectionInfo::name) != 0;
+    if (twice) return fail("state section '{}' arrived twice", section.name);
+    if (section.required) return fail("state section '{}' belongs to no device of this machine", section.name);
+    log_warning("state section '{}' is unknown here and was passed over", section.name);
+  }
   return {};
 }
 

@@ -17,18 +17,16 @@
 #include "machine/boot/kernel_image.h"
 #include "machine/handover.h"
 #include "machine/machine.h"
+#include "machine/machine_state.h"
 #include "machine/machine_type.h"
+#ifdef PAGURUS_VARIANT
+#include "machine/variant.h"
+#endif
 
 namespace pagurus::machine {
 
-// What the guest has asked for and the control thread has not yet carried out; part of the state,
-// so that a power-off in the last instant before a hand-over happens on the other side.
-enum class GuestRequest : uint8_t { kNone = 0, kReset = 1, kPowerOff = 2 };
-
-struct MachineState {
-  GuestRequest request = GuestRequest::kNone;
-  static const vmstate::Description& description();
-};
+// Which loading of a state it is.
+enum class Turn { kRehearsal, kReal };
 
 class Machine::Impl final : private BoardListener, public Handover {
  public:
@@ -100,7 +98,14 @@ class Machine::Impl final : private BoardListener, public Handover {
   Result<void> open_back_ends();
   void thaw_back_ends();
   void announce();
-  Result<void> load_vcpus(LoadedSection& section, Origin origin);
+  // The sections of devices, in the order in which they are loaded.
+  std::vector<DeviceSection> devices() const;
+  template <class State>
+  SavedSection save_struct(const char* name, const State& state) const;
+  SavedSection save_device(const DeviceSection& device) const;
+  Result<void> load_vcpus(LoadedSection& section, Turn turn, Origin origin);
+  Result<void> load_device(const DeviceSection& device, LoadedSection& section, Turn turn);
+  Result<void> pass_over(const std::vector<LoadedSection>& sections) const;
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   MovableInfo describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
                        vmstate::Movable& movable) const;
@@ -122,6 +127,9 @@ class Machine::Impl final : private BoardListener, public Handover {
   // The back ends that left with the guest (source) or came with it (destination).
   std::set<std::string> transferred_;
   std::atomic<GuestRequest> request_{GuestRequest::kNone};
+#ifdef PAGURUS_VARIANT
+  std::unique_ptr<VariantNoteSection> variant_note_ = std::make_unique<VariantNoteSection>();
+#endif
   // A vCPU cannot go on, and fail_guest() has not been called yet.
   std::atomic<bool> failure_pending_{false};
   std::vector<MachineObserver*> observers_;

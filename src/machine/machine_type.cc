@@ -12,9 +12,19 @@ constexpr std::array kCompat10 = {
     CompatProperty{"isa-serial", "backend-transfer", false},
 };
 
+// Declarations that have become younger since; in every type older than the change.
+#ifdef PAGURUS_VARIANT
+constexpr std::array kVersions11 = {StateVersion{"machine", 1}};
+constexpr std::string_view kDefaultType = "pagurus-1.0";
+#else
+constexpr std::array<StateVersion, 0> kVersions11 = {};
+constexpr std::string_view kDefaultType = "pagurus-1.1";
+#endif
+
 constexpr std::array kTypes = {
-    MachineType{"pagurus-1.1", "PCI, virtio 1.2, ACPI; devices hand over their back ends (default)", {}},
-    MachineType{"pagurus-1.0", "as pagurus-1.1, but backend-transfer of devices is off unless set", kCompat10},
+    MachineType{"pagurus-1.1", "PCI, virtio 1.2, ACPI; devices hand over their back ends", {}, kVersions11},
+    MachineType{"pagurus-1.0", "as pagurus-1.1, but backend-transfer of devices is off unless set", kCompat10,
+                kVersions11},
 };
 
 }  // namespace
@@ -25,7 +35,14 @@ bool MachineType::default_of(std::string_view driver, std::string_view property,
   return found == compat.end() ? newest : found->value;
 }
 
+uint16_t MachineType::version_of(const vmstate::Description& declaration) const {
+  auto found = std::ranges::find(versions, declaration.name, &StateVersion::declaration);
+  return found == versions.end() ? declaration.version : found->version;
+}
+
 std::span<const MachineType> all_machine_types() { return kTypes; }
+
+std::string_view default_machine_type() { return kDefaultType; }
 
 Result<const MachineType*> find_machine_type(std::string_view name) {
   auto found = std::ranges::find(kTypes, name, &MachineType::name);

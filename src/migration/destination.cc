@@ -121,7 +121,8 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   TRY(before(FaultStep::kDestinationHello));
   Settings settings = environment_.settings();
   TRY(check_mode(hello));
-  transfer_ = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
+  auto agreement = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
+  transfer_ = std::move(agreement.transfer);
   TRY(check_announced(environment_.machine, settings, transfer_));
   for (const Extra& extra : environment_.extras) {
     if (std::ranges::count(hello.extras, extra.name) == 0) {
@@ -134,8 +135,13 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   mode_ = hello.mode;
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
-  wire::Welcome welcome{.vmm_version = vmm_version(), .wanted = {transfer_.begin(), transfer_.end()}, .unknown = {}};
+  for (const std::string& section : agreement.unknown_sections) {
+    log_warning("the source has an optional state section '{}', which is unknown here and will be passed over", section);
+  }
   if (!connection_->answers()) return {};
+  wire::Welcome welcome{.vmm_version = vmm_version(),
+                        .wanted = {transfer_.begin(), transfer_.end()},
+                        .unknown = std::move(agreement.unknown_sections)};
   TRY(before(FaultStep::kDestinationWelcome));
   TRY(connection_->send(wire::MessageType::kWelcome, welcome));
   return after(FaultStep::kDestinationWelcome);

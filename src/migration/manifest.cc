@@ -1,6 +1,8 @@
 #include "migration/manifest.h"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 namespace pagurus::migration {
 namespace {
@@ -22,6 +24,51 @@ Result<void> compare_lists(const char* what, const std::vector<Entry>& source, c
     }
   }
   return {};
+}
+
+Result<void> compare_section(const wire::SectionEntry& source, const wire::SectionEntry& destination) {
+  if (source.version != destination.version) {
+    return fail(
+        "state section '{}' has version {} in the source, and this destination knows version {} for this machine type",
+        source.name, source.version, destination.version);
+  }
+  if (source.signature == destination.signature) return {};
+  return fail("state section '{}' differs: the source has '{}', this destination '{}'", source.name, source.signature,
+              destination.signature);
+}
+
+// By name: a side may have optional sections that the other lacks.  Returns those that this destination
+// will pass over.
+Result<std::vector<std::string>> compare_sections(const std::vector<wire::SectionEntry>& source,
+                                                  const std::vector<wire::SectionEntry>& destination) {
+  std::vector<std::string> unknown;
+  std::map<std::string_view, const wire::SectionEntry*> known;
+  for (const wire::SectionEntry& section : destination) known[section.name] = &section;
+  std::set<std::string_view> announced;
+  for (const wire::SectionEntry& section : source) {
+    if (!announced.insert(section.name).second) return fail("the source has state section '{}' twice", section.name);
+    auto here = known.find(section.name);
+    if (here != known.end()) {
+      TRY(compare_section(section, *here->second));
+    } else if (section.required) {
+      return fail("the source has state section '{}', which this destination lacks", section.name);
+    } else {
+      unknown.push_back(section.name);
+    }
+  }
+  for (const wire::SectionEntry& section : destination) {
+    if (!section.required || announced.contains(section.name)) continue;
+    return fail("this destination has state section '{}', which the source lacks", section.name);
+  }
+  return unknown;
+}
+
+// What only matters where RAM itself moves.
+std::vector<wire::FactEntry> facts_for(wire::Mode mode, std::vector<wire::FactEntry> facts) {
+  if (mode == wire::Mode::kCopy) {
+    std::erase_if(facts, [](const wire::FactEntry& fact) { return fact.name == machine::kRamPageSizeFact; });
+  }
+  return facts;
 }
 
 Transfer transfer_of(const wire::Hello& hello) {
@@ -58,7 +105,10 @@ wire::Hello make_hello(const machine::Handover& machine, const Parameters& param
   hello.targets.assign(parameters.transfer.targets().begin(), parameters.transfer.targets().end());
   for (const auto& fact : machine.facts()) hello.facts.push_back({fact.name, fact.value});
   for (const auto& section : machine.sections())
-    hello.sections.push_back({.name = section.name, .signature = section.signature});
+    hello.sections.push_back({.name = section.name,
+                              .signature = section.signature,
+                              .version = section.version,
+                              .required = section.required});
   for (const auto& movable : machine.movables()) {
     hello.backends.push_back({movable.name, movable.target, movable.kind, movable.signature, movable.takes_part});
   }
@@ -66,17 +116,17 @@ wire::Hello make_hello(const machine::Handover& machine, const Parameters& param
   return hello;
 }
 
-Result<std::set<std::string>> compare(const wire::Hello& source, const wire::Hello& destination) {
+Result<Agreement> compare(const wire::Hello& source, const wire::Hello& destination) {
   Transfer choice = transfer_of(source);
   TRY(compare_parameter(choice, transfer_of(destination)));
-  TRY(compare_lists("property", source.facts, destination.facts,
+  TRY(compare_lists("property", facts_for(source.mode, source.facts), facts_for(source.mode, destination.facts),
                     [](const wire::FactEntry& fact) { return fact.value; }));
-  TRY(compare_lists("state section", source.sections, destination.sections,
-                    [](const wire::SectionEntry& section) { return section.signature; }));
+  Agreement agreement;
+  agreement.unknown_sections = TRY(compare_sections(source.sections, destination.sections));
   TRY(compare_lists("back end", source.backends, destination.backends, [](const wire::BackendEntry& backend) {
     return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off");
   }));
-  std::set<std::string> transfer;
+  if (source.mode == wire::Mode::kCopy) return agreement;
   for (size_t i = 0; i < source.backends.size(); ++i) {
     const wire::BackendEntry& from = source.backends[i];
     const wire::BackendEntry& to = destination.backends[i];
@@ -88,9 +138,9 @@ Result<std::set<std::string>> compare(const wire::Hello& source, const wire::Hel
       return fail("{}: its state is declared as '{}' in the source and as '{}' here", from.name, from.signature,
                   to.signature);
     }
-    transfer.insert(from.name);
+    agreement.transfer.insert(from.name);
   }
-  return transfer;
+  return agreement;
 }
 
 Result<void> check_announced(const machine::Handover& machine, const Settings& settings,

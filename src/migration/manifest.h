@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "machine/handover.h"
 #include "migration/migration.h"
@@ -16,9 +17,14 @@ std::string vmm_version();
 // The manifest of this process's machine.  `extras`: names of what it can give besides.
 wire::Hello make_hello(const machine::Handover& machine, const Parameters& parameters, std::vector<std::string> extras);
 
+// What two manifests that fit together agree on.
+struct Agreement {
+  std::set<std::string> transfer;             // the back ends that will be transferred, by name
+  std::vector<std::string> unknown_sections;  // optional sections that this destination will pass over
+};
 // Fails with the first difference, worded from the destination's point of view ("the source has
-// ..., this destination has ...").  Success: the names of the back ends that will be transferred.
-Result<std::set<std::string>> compare(const wire::Hello& source, const wire::Hello& destination);
+// ..., this destination has ...").
+Result<Agreement> compare(const wire::Hello& source, const wire::Hello& destination);
 
 // What local-incoming=on announces must be what arrives, and with the capability local-tap nothing else
 // may arrive.

@@ -109,9 +109,11 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
     if (std::ranges::count(welcome.wanted, extra.name) != 0) transfer_.insert(extra.name);
   }
   if (transfer_.size() != welcome.wanted.size()) return fail("the destination wants what this process has not");
-  for (const std::string& name : welcome.unknown) {
-    log_warning("the destination does not know the optional state section '{}' and passes it over", name);
+
+  for (const std::string& section : welcome.unknown) {
+    log_warning("the destination does not know state section '{}' and will pass over it", section);
   }
+
   environment_.on_status(Status::kActive, "");
   TRY(after(FaultStep::kSourceWelcome));
   return prepare();

@@ -7,23 +7,10 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "monitor/listener_state.h"
 
 namespace pagurus::monitor {
 namespace {
-
-struct ListenerState {
-  std::string path;  // empty: the source does not own its path
-  vmstate::Fd socket;
-
-  static const vmstate::Description& description() {
-    static constexpr auto kFields = std::array{
-        vmstate::field<&ListenerState::path>("path", {.max = sizeof(sockaddr_un::sun_path)}),
-        vmstate::field<&ListenerState::socket>("socket"),
-    };
-    static constexpr vmstate::Description kDescription{"qmp-listener", 1, kFields};
-    return kDescription;
-  }
-};
 
 // Whether some process listens at `path`.
 bool somebody_listens(const std::string& path) {

@@ -12,12 +12,10 @@
 
 #include "base/log.h"
 #include "net/script.h"
+#include "net/tap_state.h"
 
 namespace pagurus::net {
 namespace {
-
-// sizeof(struct virtio_net_hdr_v1): virtio 1.2, 5.1.6, with num_buffers always present.
-constexpr int kVnetHeaderSize = 12;
 
 // Linux 6.2 has them; the headers of Debian 12 do not.
 constexpr unsigned kTunUso4 = 0x20;
@@ -54,46 +52,7 @@ Offloads probe_offloads(int fd) {
   return found;
 }
 
-// What moves for one queue.  The tunnel offloads of newer kernels are named so that the field has
-// its place; this version offers none.
-struct TapState {
-  std::string ifname;
-  bool enabled = true;
-  bool vnet_header = false;
-  uint8_t vnet_header_size = 0;
-  bool has_csum = false;
-  bool has_tso4 = false;
-  bool has_tso6 = false;
-  bool has_ecn = false;
-  bool has_ufo = false;
-  bool has_uso = false;
-  bool has_tunnel = false;
-  vmstate::Fd fd;
-
-  static const vmstate::Description& description() {
-    using vmstate::field;
-    static constexpr auto kFields = std::array{
-        field<&TapState::ifname>("ifname", {.max = IFNAMSIZ - 1}),
-        field<&TapState::enabled>("enabled"),
-        field<&TapState::vnet_header>("vnet-header"),
-        field<&TapState::vnet_header_size>("vnet-header-size", {.max = kVnetHeaderSize}),
-        field<&TapState::has_csum>("has-csum"),
-        field<&TapState::has_tso4>("has-tso4"),
-        field<&TapState::has_tso6>("has-tso6"),
-        field<&TapState::has_ecn>("has-ecn"),
-        field<&TapState::has_ufo>("has-ufo"),
-        field<&TapState::has_uso>("has-uso"),
-        field<&TapState::has_tunnel>("has-tunnel"),
-        field<&TapState::fd>("fd"),
-    };
-    static constexpr vmstate::Description kDescription{"tap", 1, kFields};
-    return kDescription;
-  }
-};
-
 }  // namespace
-
-const vmstate::Description& tap_state_description() { return TapState::description(); }
 
 Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
   TapConfig config{.id = id,

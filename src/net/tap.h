@@ -29,15 +29,12 @@ struct TapConfig {
   std::string script = "no";  // "no": none
   std::string downscript = "no";
   bool vnet_hdr = true;
-  uint64_t sndbuf = 0;  // bytes in flight before transmit blocks; 0: the kernel's default
+  uint64_t sndbuf = 0;          // bytes in flight before transmit blocks; 0: the kernel's default
   bool local_incoming = false;  // announced(); exclusive with fd and scripts
 
   // Refuses what contradicts itself.
   static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
 };
-
-// The declaration of what moves.
-const vmstate::Description& tap_state_description();
 
 class Tap final : public Backend {
  public:

@@ -22,6 +22,10 @@
 // meaning.  A field added later carries `since`, the section version that has it; a reader of an
 // older section leaves it at its default, a writer for an older version leaves it out.
 //
+// Or it is `optional`: then it follows the others with its name, if its value is not the default, and
+// who does not know the name passes over it.  The declarations of whole sections and messages may have
+// optional fields, those of structs inside others not.
+//
 // Types: unsigned and signed integers, bool, enum (give .max), std::array of these,
 // std::vector of these (give .max, elements), std::string (give .max, bytes), vmstate::Fd, and
 // structs that are declared themselves.
@@ -84,13 +88,25 @@ struct Limits {
   uint64_t element_max = 0;
   // The first section version that has the field.
   uint16_t since = 1;
+  // In versions before `since` the field travels by name, if its value is not the default; in every
+  // version if `since` is 1.  Not for descriptors.
+  bool optional = false;
 };
+
+// Whether the field has a fixed place in a section of this version, and whether it may follow by name.
+constexpr bool is_fixed(const Limits& limits, uint16_t version) {
+  return version >= limits.since && !(limits.optional && limits.since == 1);
+}
+constexpr bool is_named(const Limits& limits, uint16_t version) {
+  return limits.optional && !is_fixed(limits, version);
+}
 
 struct Field {
   std::string_view name;
   Type type;
   Limits limits;
   void (*write)(Writer&, const void* state);
+  void (*write_default)(Writer&);
   Result<void> (*read)(Reader&, const Limits&, void* state);
 };
 
@@ -100,13 +116,19 @@ struct Description {
   std::span<const Field> fields;
 };
 
-// Writes the fields that `version` has; version 0 means the newest.
+// Writes the fields with a fixed place in `version`; version 0 means the newest.
 void write_fields(const Description& description, Writer& writer, const void* state, uint16_t version = 0);
-// Reads the fields that `version` has.  Fails with the name of the field that is wrong.
+// Reads them.  Fails with the name of the field that is wrong.
 Result<void> read_fields(const Description& description, Reader& reader, void* state, uint16_t version = 0);
+// Writes the optional fields that differ from their defaults, behind the others.
+void write_named_fields(const Description& description, Writer& writer, const void* state);
+// Reads them to the end of the bytes.
+Result<void> read_named_fields(const Description& description, Reader& reader, void* state);
+// Fails for a version that this declaration does not have (yet).
+Result<void> check_version(const Description& description, uint16_t version);
 // A canonical one-line form, e.g. "timer/2{deadline-ns:u64,channels:[u32;<=3]@2}": equal texts
-// mean equal bytes.  This is what HELLO compares.
-std::string signature(const Description& description);
+// mean equal bytes, optional fields apart.  This is what HELLO compares.
+std::string signature(const Description& description, uint16_t version = 0);
 
 template <class T>
 concept Described = requires {
@@ -263,22 +285,25 @@ constexpr Field field(std::string_view name, Limits limits = {}) {
       .limits = limits,
       .write = [](Writer& writer,
                   const void* state) { detail::encode(writer, static_cast<const Struct*>(state)->*kMember); },
+      .write_default = [](Writer& writer) { detail::encode(writer, Struct{}.*kMember); },
       .read = [](Reader& reader, const Limits& field_limits,
                  void* state) { return detail::decode(reader, field_limits, static_cast<Struct*>(state)->*kMember); }};
 }
 
-// Writes a whole declared state.
+// Writes a whole declared state, in the version of the writer.
 template <Described T>
-void write_state(Writer& writer, const T& state, uint16_t version = 0) {
-  write_fields(T::description(), writer, &state, version);
+void write_state(Writer& writer, const T& state) {
+  write_fields(T::description(), writer, &state, writer.version());
+  write_named_fields(T::description(), writer, &state);
 }
 
-// Reads a whole declared state, checks every field, and that nothing is left over.
+// Reads a whole declared state of the reader's version, checks every field, and that nothing is left over.
 template <Described T>
-Result<T> read_state(Reader& reader, uint16_t version = 0) {
+Result<T> read_state(Reader& reader) {
   T state{};
-  TRY(read_fields(T::description(), reader, &state, version));
-  TRY(reader.finish());
+  if (reader.version() != 0) TRY(check_version(T::description(), reader.version()));
+  TRY(read_fields(T::description(), reader, &state, reader.version()));
+  TRY(read_named_fields(T::description(), reader, &state));
   if constexpr (requires { state.validate(); }) TRY(state.validate());
   return state;
 }

@@ -23,22 +23,26 @@ std::string type_members(const Type& type, const Limits& limits, unsigned indent
     case Kind::kList:
       return fmt::format("\"type\": \"list\", \"max-elements\": {}, \"element\": {{{}}}", limits.max,
                          type_members(*type.element, {.max = limits.element_max}, indent));
-    case Kind::kStruct: return fmt::format("\"type\": \"struct\", \"struct\": {}", to_json(type.nested(), indent));
+    case Kind::kStruct: return fmt::format("\"type\": \"struct\", \"struct\": {}", to_json(type.nested(), 0, indent));
   }
   return "";
 }
 
 }  // namespace
 
-std::string to_json(const Description& description, unsigned indent) {
+std::string to_json(const Description& description, uint16_t version, unsigned indent) {
+  uint16_t wanted = version == 0 ? description.version : version;
   std::string inner = blanks(indent + 1);
   std::string text = fmt::format("{{\n{}\"name\": \"{}\",\n{}\"version\": {},\n{}\"fields\": [", inner,
-                                 description.name, inner, description.version, inner);
+                                 description.name, inner, wanted, inner);
   const char* separator = "";
   for (const Field& field : description.fields) {
+    bool named = is_named(field.limits, wanted);
+    if (!named && !is_fixed(field.limits, wanted)) continue;
     text += fmt::format("{}\n{}{{\"name\": \"{}\", {}", separator, blanks(indent + 2), field.name,
                         type_members(field.type, field.limits, indent + 2));
-    text += field.limits.since > 1 ? fmt::format(", \"since\": {}}}", field.limits.since) : "}";
+    if (field.limits.since > 1) text += fmt::format(", \"since\": {}", field.limits.since);
+    text += named ? ", \"optional\": true}" : "}";
     separator = ",";
   }
   return text + fmt::format("\n{}]\n{}}}", inner, blanks(indent));

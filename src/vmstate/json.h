@@ -7,8 +7,9 @@
 
 namespace pagurus::vmstate {
 
-// {"name": ..., "version": ..., "fields": [{"name": ..., "type": ..., ...}, ...]}, nested structs
-// included, indented by `indent` steps of two blanks after the first line.
-std::string to_json(const Description& description, unsigned indent = 0);
+// {"name": ..., "version": ..., "fields": [{"name": ..., "type": ..., ...}, ...]} as it is in `version`
+// (0: the newest), nested structs included, indented by `indent` steps of two blanks after the first
+// line.
+std::string to_json(const Description& description, uint16_t version = 0, unsigned indent = 0);
 
 }  // namespace pagurus::vmstate

@@ -14,7 +14,8 @@ namespace pagurus::vmstate {
 //
 // Threads: called on the control thread.  save() is also called while the guest runs, for the
 // rehearsal before the pause, so an implementation takes its device's lock.  load() may be called
-// more than once (rehearsal, then the real state) and must then only do what differs.  A load that
+// more than once (rehearsal, then the real state) and must then only do what differs.  The version of the
+// state is the writer's and the reader's.  A load that
 // fails leaves the device unusable but destroyable.
 class Section {
  public:

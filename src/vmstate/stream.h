@@ -1,5 +1,7 @@
 // Writer and Reader: the bytes and file descriptors of one section.
 //
+// Both know the version of the section: 0 means the newest that its declaration has.
+//
 // Integers are little-endian and unpadded.  A file descriptor travels beside the bytes; the bytes
 // hold its index.  A Writer only borrows descriptors (the source keeps them until the hand-over is
 // committed); a Reader owns those that nobody took, and so closes them.
@@ -22,6 +24,9 @@ namespace pagurus::vmstate {
 
 class Writer {
  public:
+  explicit Writer(uint16_t version = 0) : version_(version) {}
+  uint16_t version() const { return version_; }
+
   template <std::integral T>
   void put(T value) {
     size_t at = bytes_.size();
@@ -39,13 +44,16 @@ class Writer {
   const std::vector<int>& fds() const { return fds_; }
 
  private:
+  uint16_t version_;
   std::vector<uint8_t> bytes_;
   std::vector<int> fds_;
 };
 
 class Reader {
  public:
-  Reader(std::span<const uint8_t> bytes, std::vector<UniqueFd> fds) : rest_(bytes), fds_(std::move(fds)) {}
+  Reader(std::span<const uint8_t> bytes, std::vector<UniqueFd> fds, uint16_t version = 0)
+      : version_(version), rest_(bytes), fds_(std::move(fds)) {}
+  uint16_t version() const { return version_; }
 
   template <std::integral T>
   Result<T> get() {
@@ -63,9 +71,15 @@ class Reader {
   // Fails if bytes are left over: the two sides disagree about the section.
   Result<void> finish() const;
 
+  // Optional fields that the declaration here does not have; they were skipped.
+  void pass_over(std::string field) { passed_over_.push_back(std::move(field)); }
+  const std::vector<std::string>& passed_over() const { return passed_over_; }
+
  private:
+  uint16_t version_;
   std::span<const uint8_t> rest_;
   std::vector<UniqueFd> fds_;
+  std::vector<std::string> passed_over_;
 };
 
 }  // namespace pagurus::vmstate

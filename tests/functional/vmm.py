@@ -11,6 +11,8 @@ from qmp import Qmp
 BUILD = pathlib.Path(os.environ.get("PAGURUS_BUILD", "build/release")).resolve()
 PAGURUS = BUILD / "pagurus"
 PAGURUSCTL = BUILD / "pagurusctl"
+# Another version, as far as a guest and its state can tell (make variant).
+VARIANT = BUILD.parent / "variant" / "pagurus"
 
 
 class Vmm:
