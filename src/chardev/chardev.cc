@@ -10,9 +10,8 @@ namespace {
 
 StreamConfig stdio_config(const std::string& id, const schema::ChardevStdioOptions& options) {
   bool signals = options.signal.value_or(true);
-  return {.id = id,
-          .kind = StreamConfig::Kind::kStdio,
-          .signals = signals ? TerminalSignals::kOn : TerminalSignals::kOff};
+  return {
+      .id = id, .kind = StreamConfig::Kind::kStdio, .signals = signals ? TerminalSignals::kOn : TerminalSignals::kOff};
 }
 
 StreamConfig file_config(const std::string& id, const schema::ChardevFileOptions& options) {

@@ -15,6 +15,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "chardev/socket_backend.h"
+#include "chardev/stream_backend.h"
 #include "chardev/unix_listener.h"
 #include "qapi/keyval.h"
 
@@ -291,6 +293,15 @@ TEST_F(TerminalTest, raw_while_in_use_and_restored_at_the_end) {
   EXPECT_EQ(local_flags(), before);
 }
 
+TEST_F(TerminalTest, an_input_that_cannot_be_read_is_none) {
+  ASSERT_GE(::dup2(UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC)).get(), STDIN_FILENO), 0);
+  auto backend = use("stdio,id=c");
+  auto next = make("stdio,id=c");
+  auto moved = move(*backend, *next);
+  ASSERT_TRUE(moved) << moved.error().message();
+  EXPECT_FALSE(next->pending());
+}
+
 TEST_F(TerminalTest, signal_off_gives_ctrl_c_to_the_guest) {
   auto backend = use("stdio,id=c,signal=off");
   EXPECT_EQ(local_flags() & ISIG, 0u);
@@ -389,6 +400,81 @@ TEST_F(ChardevTest, state_with_a_wrong_descriptor_is_refused_and_leaves_it_pendi
   auto adopted = backend->adopt(reader);
   ASSERT_FALSE(adopted);
   EXPECT_NE(adopted.error().message().find("not a UNIX socket"), std::string::npos) << adopted.error().message();
+  EXPECT_TRUE(backend->pending());
+}
+
+TEST_F(ChardevTest, a_stream_takes_over_only_what_bytes_flow_through_in_its_direction) {
+  struct Case {
+    const char* option;
+    const char* path;
+    int flags;
+    bool as_input;
+    const char* refusal;  // empty: accepted
+  };
+  const Case cases[] = {
+      {"stdio,id=c", "/dev/null", O_RDONLY, true, ""},
+      {"stdio,id=c", "/dev/null", O_WRONLY, false, ""},
+      {"stdio,id=c", "/dev/null", O_WRONLY, true, "the input is not open in that direction"},
+      {"stdio,id=c", "/dev/null", O_RDONLY, false, "the output is not open in that direction"},
+      {"stdio,id=c", "/dev/null", O_PATH, true, "the input is not open in that direction"},
+      {"stdio,id=c", "/tmp", O_RDONLY, true, "the input is no file, character device, pipe or socket"},
+      {"file,id=c,path=/nonexistent/x", "/dev/null", O_RDWR, true, "a file has no input"},
+      {"file,id=c,path=/nonexistent/x", "/dev/null", O_RDWR, false, ""},
+  };
+  for (const Case& tried : cases) {
+    auto backend = make(tried.option);
+    UniqueFd fd(::open(tried.path, tried.flags | O_CLOEXEC));
+    ASSERT_TRUE(fd);
+    bool file = std::string_view(tried.option).starts_with("file");
+    StreamState state{.kind = file ? StreamConfig::Kind::kFile : StreamConfig::Kind::kStdio};
+    (tried.as_input ? state.input : state.output).push_back(vmstate::Fd::lend(fd.get()));
+    vmstate::Writer writer;
+    vmstate::write_state(writer, state);
+    std::vector<UniqueFd> fds;
+    fds.push_back(std::move(fd));
+    vmstate::Reader reader(writer.bytes(), std::move(fds));
+    auto adopted = backend->adopt(reader);
+    std::string said = adopted ? "" : adopted.error().message();
+    EXPECT_EQ(adopted.has_value(), *tried.refusal == 0) << tried.option << " " << tried.path << ": " << said;
+    EXPECT_NE(said.find(tried.refusal), std::string::npos) << said;
+    EXPECT_EQ(backend->pending(), !adopted.has_value());
+  }
+}
+
+TEST_F(ChardevTest, an_eventfd_and_a_terminal_that_is_none_are_refused) {
+  for (bool terminal : {false, true}) {
+    auto backend = make("stdio,id=c");
+    UniqueFd fd = terminal ? UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)) : std::move(*make_eventfd());
+    StreamState state;
+    state.input.push_back(vmstate::Fd::lend(fd.get()));
+    if (terminal) state.terminal.emplace_back();
+    vmstate::Writer writer;
+    vmstate::write_state(writer, state);
+    std::vector<UniqueFd> fds;
+    fds.push_back(std::move(fd));
+    vmstate::Reader reader(writer.bytes(), std::move(fds));
+    auto adopted = backend->adopt(reader);
+    ASSERT_FALSE(adopted);
+    const char* words = terminal ? "the input is not the terminal that was announced" : "the input is no file";
+    EXPECT_NE(adopted.error().message().find(words), std::string::npos) << adopted.error().message();
+    EXPECT_TRUE(backend->pending());
+  }
+}
+
+TEST_F(ChardevTest, a_listening_socket_is_no_client) {
+  auto backend = make("socket,id=c,path=" + path("s") + ",server=on,wait=off");
+  auto listener = UnixListener::bind(path("l"));
+  ASSERT_TRUE(listener);
+  SocketState state;
+  state.client.push_back(vmstate::Fd::lend(listener->fd()));
+  vmstate::Writer writer;
+  vmstate::write_state(writer, state);
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(*duplicate(listener->fd())));
+  vmstate::Reader reader(writer.bytes(), std::move(fds));
+  auto adopted = backend->adopt(reader);
+  ASSERT_FALSE(adopted);
+  EXPECT_NE(adopted.error().message().find("a connection is expected"), std::string::npos);
   EXPECT_TRUE(backend->pending());
 }
 

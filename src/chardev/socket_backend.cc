@@ -16,6 +16,10 @@ Result<void> check_stream_socket(int fd) {
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
     return fail("file descriptor {} is not a stream socket", fd);
   }
+  int listening = 0;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening != 0) {
+    return fail("file descriptor {} is a listening socket where a connection is expected", fd);
+  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "chardev/stream_backend.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,10 +21,29 @@ Result<Channel::Descriptors> split(UniqueFd fd) {
   return Channel::Descriptors{.input = std::move(fd), .output = std::move(output)};
 }
 
-// A standard descriptor that is closed is a direction without anybody.
-Result<UniqueFd> duplicate_if_open(int fd) {
-  if (::fcntl(fd, F_GETFD) < 0) return UniqueFd();
+// A standard descriptor that is closed is a direction without anybody, and so is one that is open for the other
+// direction only: nohup's standard input is such a one.
+Result<UniqueFd> duplicate_if_open(int fd, int closed_mode) {
+  int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) == closed_mode) return UniqueFd();
   return duplicate(fd);
+}
+
+// What arrives must be what bytes can flow through: a file, a character device, a pipe or a socket, open in
+// that direction.
+Result<void> check_stream(const UniqueFd& fd, const char* direction, int closed_mode) {
+  if (!fd) return {};
+  struct stat info {};
+  int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fstat(fd.get(), &info) != 0) return fail_errno(errno, "cannot examine the {}", direction);
+  mode_t mode = info.st_mode;
+  if (!S_ISREG(mode) && !S_ISCHR(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode)) {
+    return fail("the {} is no file, character device, pipe or socket", direction);
+  }
+  if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == closed_mode) {
+    return fail("the {} is not open in that direction", direction);
+  }
+  return {};
 }
 
 }  // namespace
@@ -65,8 +85,8 @@ Result<void> StreamBackend::open() {
 Result<Channel::Descriptors> StreamBackend::open_descriptors() {
   switch (config_.kind) {
     case StreamConfig::Kind::kStdio: {
-      auto input = TRY(duplicate_if_open(STDIN_FILENO));
-      auto output = TRY(duplicate_if_open(STDOUT_FILENO));
+      auto input = TRY(duplicate_if_open(STDIN_FILENO, O_WRONLY));
+      auto output = TRY(duplicate_if_open(STDOUT_FILENO, O_RDONLY));
       return Channel::Descriptors{.input = std::move(input), .output = std::move(output)};
     }
     case StreamConfig::Kind::kFile: {
@@ -118,6 +138,13 @@ Result<void> StreamBackend::adopt(vmstate::Reader& reader) {
   Channel::Descriptors descriptors;
   if (!state.input.empty()) descriptors.input = state.input.front().take();
   if (!state.output.empty()) descriptors.output = state.output.front().take();
+  std::string doing = fmt::format("character device '{}'", config_.id);
+  TRY_DOING(doing, check_stream(descriptors.input, "input", O_WRONLY));
+  TRY_DOING(doing, check_stream(descriptors.output, "output", O_RDONLY));
+  if (config_.kind == StreamConfig::Kind::kFile && descriptors.input) return fail("{}: a file has no input", doing);
+  if (!state.terminal.empty() && ::isatty(descriptors.input.get()) != 1) {
+    return fail("{}: the input is not the terminal that was announced", doing);
+  }
   channel_ = std::make_unique<Channel>(loop_, std::move(descriptors), nullptr);
   if (!state.terminal.empty()) adopted_restore_ = state.terminal.front();
   return {};

@@ -25,18 +25,6 @@ bool somebody_listens(const std::string& path) {
   return result == 0 || errno == EAGAIN;
 }
 
-Result<void> check_listening(int fd) {
-  int listening = 0;
-  socklen_t size = sizeof listening;
-  sockaddr_un address{};
-  socklen_t address_size = sizeof address;
-  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || listening == 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) < 0 || address.sun_family != AF_UNIX) {
-    return fail("the descriptor is not a listening UNIX socket");
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, std::string path, Start start,
@@ -78,8 +66,7 @@ Result<void> Listener::save(vmstate::Writer& writer) const {
 Result<void> Listener::adopt(vmstate::Reader& reader) {
   CHECK(pending(), "only a pending listener adopts");
   ListenerState state = TRY(vmstate::read_state<ListenerState>(reader));
-  TRY_DOING(transfer_name(), check_listening(state.socket.get()));
-  listener_ = TRY(chardev::UnixListener::adopt(state.socket.take()));
+  listener_ = TRY_DOING(transfer_name(), chardev::UnixListener::adopt(state.socket.take()));
   adopted_path_ = std::move(state.path);
   return {};
 }

@@ -12,7 +12,7 @@ BUILD = pathlib.Path(os.environ.get("PAGURUS_BUILD", "build/release")).resolve()
 PAGURUS = BUILD / "pagurus"
 PAGURUSCTL = BUILD / "pagurusctl"
 # Another version, as far as a guest and its state can tell (make variant).
-VARIANT = BUILD.parent / "variant" / "pagurus"
+VARIANT = pathlib.Path(__file__).resolve().parents[2] / "build" / "variant" / "pagurus"
 
 
 class Vmm:
