@@ -26,10 +26,14 @@ std::vector<DeclaredState> all_states() {
   return states;
 }
 
+Sample whole_sample_of(const vmstate::Description& description) {
+  return sample_of(description, description.version, vmstate::testing::Optional::kWith);
+}
+
 std::vector<Case> all_fields() {
   std::vector<Case> cases;
   for (const DeclaredState& state : all_states()) {
-    for (const auto& field : sample_of(*state.description, state.description->version).fields) {
+    for (const auto& field : whole_sample_of(*state.description).fields) {
       cases.push_back({state, field.path});
     }
   }
@@ -53,7 +57,7 @@ class DeclaredField : public ::testing::TestWithParam<Case> {};
 
 TEST_P(DeclaredField, broken_is_refused_by_name) {
   const DeclaredState& state = GetParam().state;
-  Sample sample = sample_of(*state.description, state.description->version);
+  Sample sample = whole_sample_of(*state.description);
   auto field = std::ranges::find(sample.fields, GetParam().path, &vmstate::testing::SampleField::path);
   ASSERT_NE(field, sample.fields.end());
   ASSERT_FALSE(field->breaks.empty());
@@ -69,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Every, DeclaredField, ::testing::ValuesIn(all_fields())
 
 TEST(DeclaredStates, a_sample_of_each_is_accepted_and_nothing_may_follow_it) {
   for (const DeclaredState& state : all_states()) {
-    Sample sample = sample_of(*state.description, state.description->version);
+    Sample sample = whole_sample_of(*state.description);
     auto result = read(state, sample.bytes, sample.fds);
     ASSERT_TRUE(result.has_value()) << result.error().message();
     EXPECT_EQ(*result, sample.bytes) << state.description->name;

@@ -143,6 +143,17 @@ Result<Agreement> compare(const wire::Hello& source, const wire::Hello& destinat
   return agreement;
 }
 
+Result<void> check_passed_over(const std::vector<machine::SectionInfo>& sections,
+                               const std::vector<std::string>& unknown) {
+  for (const std::string& name : unknown) {
+    auto section = std::ranges::find(sections, name, &machine::SectionInfo::name);
+    if (section == sections.end() || section->required) {
+      return fail("the destination would pass over state section '{}', which is not optional", name);
+    }
+  }
+  return {};
+}
+
 Result<void> check_announced(const machine::Handover& machine, const Settings& settings,
                              const std::set<std::string>& transfer) {
   for (const auto& movable : machine.movables()) {

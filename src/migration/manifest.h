@@ -26,6 +26,10 @@ struct Agreement {
 // ..., this destination has ...").
 Result<Agreement> compare(const wire::Hello& source, const wire::Hello& destination);
 
+// On the source: what the destination wants to pass over must be optional.
+Result<void> check_passed_over(const std::vector<machine::SectionInfo>& sections,
+                               const std::vector<std::string>& unknown);
+
 // What local-incoming=on announces must be what arrives, and with the capability local-tap nothing else
 // may arrive.
 Result<void> check_announced(const machine::Handover& machine, const Settings& settings,

@@ -118,6 +118,17 @@ TEST(Manifest, an_optional_section_that_one_side_lacks_is_passed_over) {
   EXPECT_TRUE(agreement->unknown_sections.empty());
 }
 
+TEST(Manifest, a_destination_may_pass_over_optional_sections_only) {
+  std::vector<machine::SectionInfo> sections{{.name = "machine", .signature = "machine/1{}"},
+                                             {.name = "note", .signature = "note/1{}", .required = false}};
+  EXPECT_TRUE(check_passed_over(sections, {"note"}).has_value());
+  for (const char* name : {"machine", "unheard-of"}) {
+    auto checked = check_passed_over(sections, {"note", name});
+    ASSERT_FALSE(checked.has_value());
+    EXPECT_NE(checked.error().message().find(name), std::string::npos);
+  }
+}
+
 TEST(Manifest, sections_are_found_by_name_in_any_order) {
   wire::Hello other = sample();
   std::swap(other.sections[0], other.sections[1]);

@@ -110,6 +110,7 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
   }
   if (transfer_.size() != welcome.wanted.size()) return fail("the destination wants what this process has not");
 
+  TRY(check_passed_over(environment_.machine.sections(), welcome.unknown));
   for (const std::string& section : welcome.unknown) {
     log_warning("the destination does not know state section '{}' and will pass over it", section);
   }

@@ -32,33 +32,27 @@ Result<void> in_field(const Description& description, std::string_view field, Re
   return std::unexpected(std::move(result.error()).while_doing(fmt::format("{}.{}", description.name, field)));
 }
 
-struct NamedValue {
-  std::string name;
-  std::span<const uint8_t> bytes;
-};
-
-Result<NamedValue> read_named_value(Reader& reader) {
+Result<std::string> read_name(Reader& reader) {
   auto length = TRY(reader.get<uint8_t>());
   auto name = TRY(reader.get_bytes(length));
   auto belongs = [](uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
   if (name.empty() || !std::ranges::all_of(name, belongs)) return fail("a field without a proper name");
-  NamedValue value{.name = {name.begin(), name.end()}, .bytes = {}};
-  auto size = TRY_DOING(value.name, reader.get<uint32_t>());
-  value.bytes = TRY_DOING(value.name, reader.get_bytes(size));
-  return value;
+  return std::string(name.begin(), name.end());
 }
 
-Result<void> read_named_field(const Description& description, const NamedValue& value, Reader& reader, void* state) {
-  auto field = std::ranges::find(description.fields, value.name, &Field::name);
+Result<void> read_named_field(const Description& description, const std::string& name, Reader& reader, void* state) {
+  auto size = TRY(reader.get<uint32_t>());
+  auto bytes = TRY(reader.get_bytes(size));
+  auto field = std::ranges::find(description.fields, name, &Field::name);
   if (field == description.fields.end()) {
-    reader.pass_over(value.name);
+    reader.pass_over(name);
     return {};
   }
   uint16_t version = version_or_newest(description, reader.version());
   if (!is_named(field->limits, version)) return fail("not an optional field of version {}", version);
-  Reader bytes(value.bytes, {});
-  TRY(field->read(bytes, field->limits, state));
-  return bytes.finish();
+  Reader value(bytes, {});
+  TRY(field->read(value, field->limits, state));
+  return value.finish();
 }
 
 }  // namespace
@@ -99,13 +93,13 @@ Result<void> read_named_fields(const Description& description, Reader& reader, v
   std::vector<std::string> seen;
   while (reader.remaining() != 0) {
     size_t left = reader.remaining();
-    auto value = TRY_DOING(fmt::format("{}: {} bytes more than its declaration", description.name, left),
-                           read_named_value(reader));
-    bool twice = std::ranges::count(seen, value.name) != 0;
-    if (twice) return in_field(description, value.name, fail("it is there twice"));
+    auto name =
+        TRY_DOING(fmt::format("{}: {} bytes more than its declaration", description.name, left), read_name(reader));
+    bool twice = std::ranges::count(seen, name) != 0;
+    if (twice) return in_field(description, name, fail("it is there twice"));
     if (seen.size() == kMaxNamedFields) return fail("{}: more than {} optional fields", description.name, seen.size());
-    seen.push_back(value.name);
-    TRY(in_field(description, value.name, read_named_field(description, value, reader, state)));
+    TRY(in_field(description, name, read_named_field(description, name, reader, state)));
+    seen.push_back(std::move(name));
   }
   return {};
 }

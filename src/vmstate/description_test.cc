@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "vmstate/testing/sample.h"
+
 namespace pagurus::vmstate {
 namespace {
 
@@ -253,12 +255,24 @@ TEST(OptionalField, is_refused_with_its_name) {
   left_over[9] = 3;
   left_over.push_back(0);
   EXPECT_EQ(refusal(left_over), "with-optional.settled: state has 1 bytes more than its declaration");
-  EXPECT_EQ(refusal({settled.begin(), settled.end() - 1}),
-            "with-optional: 13 bytes more than its declaration: settled: state ends 1 bytes early");
+  EXPECT_EQ(refusal({settled.begin(), settled.end() - 1}), "with-optional.settled: state ends 1 bytes early");
   EXPECT_EQ(refusal({1, 3, 'o', 'l', 'd', 1, 0, 0, 0, 5}), "with-optional.old: not an optional field of version 1");
   Bytes fixed = bytes_of({}, 2);
   fixed.insert(fixed.end(), settled.begin() + 1, settled.end());
   EXPECT_EQ(refusal(fixed, 2), "with-optional.settled: not an optional field of version 2");
+}
+
+TEST(OptionalField, broken_in_any_way_is_refused_with_its_name) {
+  for (uint16_t version : {1, 2}) {
+    auto sample = testing::SampleMaker({}, version).make(WithOptional::description(), testing::Optional::kWith);
+    EXPECT_EQ(refusal(sample.bytes, version), "accepted");
+    ASSERT_EQ(sample.fields.size(), 3u);
+    for (const auto& field : sample.fields) {
+      for (const auto& breakage : field.breaks) {
+        EXPECT_TRUE(refusal(breakage.apply(sample.bytes), version).starts_with(field.path)) << breakage.what;
+      }
+    }
+  }
 }
 
 TEST(OptionalField, every_truncation_is_refused_but_the_one_before_the_name) {

@@ -125,6 +125,43 @@ def test_a_welcomed_source_that_goes_away_is_forgotten(shared_waiting, module_di
     waits_on(shared_waiting, "closed the channel")
 
 
+def section_entry(name, version=1, required=True, signature=None):
+    return peer.text(name) + peer.text(signature or f"{name}/{version}{{}}") + struct.pack("<HB", version, required)
+
+
+def with_more_sections(hello, *entries):
+    """A recorded HELLO that announces further sections, before the others."""
+    at = hello.index(peer.text("machine") + struct.pack("<I", len("machine/1{request:u8}")))
+    count, = struct.unpack_from("<I", hello, at - 4)
+    return hello[:at - 4] + struct.pack("<I", count + len(entries)) + b"".join(entries) + hello[at:]
+
+
+@pytest.mark.parametrize("entries, words", [
+    ([section_entry("rng0")], ["the source has state section 'rng0', which this destination lacks"]),
+    ([section_entry("note", required=False)] * 2, ["state section 'note' twice"]),
+    ([section_entry("machine", version=2, required=False)], ["'machine'", "version 2", "version 1"]),
+])
+def test_sections_that_do_not_fit_are_refused_in_hello(shared_waiting, module_directory, shared_recording, entries, words):
+    source = Peer.connect(module_directory / "waiting")
+    source.send(frame(peer.HELLO, with_more_sections(shared_recording[0], *entries)))
+    answer = source.receive()
+    assert answer.kind == peer.REFUSED
+    for word in words:
+        assert word in answer.reason()
+    source.close()
+    waits_on(shared_waiting, *words)
+
+
+def test_an_optional_section_that_is_unknown_is_named_in_welcome(shared_waiting, module_directory, shared_recording):
+    source = Peer.connect(module_directory / "waiting")
+    source.send(frame(peer.HELLO, with_more_sections(shared_recording[0], section_entry("note", required=False))))
+    answer = source.receive()
+    assert answer.kind == peer.WELCOME
+    assert answer.body.endswith(peer.text_list(["note"]))
+    source.close()
+    waits_on(shared_waiting, "closed the channel")
+
+
 def test_after_all_that_the_real_source_is_taken(guest, shared_recording):
     """One destination, first insulted, then used."""
     source = guest.boot()

@@ -26,7 +26,8 @@ std::vector<DeclaredState> states_of(Declared<States...>) {
            }}...};
 }
 
-inline vmstate::testing::Sample sample_of(const vmstate::Description& description, uint16_t version) {
+inline vmstate::testing::Sample sample_of(const vmstate::Description& description, uint16_t version,
+                                          vmstate::testing::Optional optional) {
   // What the states' validate() asks for.
   static constexpr std::array kChoices = {
       vmstate::testing::Choice{.field = "vcpu.xsave", .count = 600, .value = {}},
@@ -35,7 +36,7 @@ inline vmstate::testing::Sample sample_of(const vmstate::Description& descriptio
       vmstate::testing::Choice{.field = "msix.pending", .count = 1, .value = 3},
       vmstate::testing::Choice{.field = "virtio-net.held-frame", .count = 20, .value = {}},
   };
-  return vmstate::testing::SampleMaker(kChoices, version).make(description);
+  return vmstate::testing::SampleMaker(kChoices, version).make(description, optional);
 }
 
 inline std::vector<UniqueFd> some_descriptors(uint32_t count) {

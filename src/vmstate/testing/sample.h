@@ -45,12 +45,18 @@ struct Sample {
   std::vector<SampleField> fields;  // those in lists once, for the last element
 };
 
+// Whether the optional fields are there.
+enum class Optional { kWithout, kWith };
+
 class SampleMaker {
  public:
   SampleMaker(std::span<const Choice> choices, uint16_t version) : choices_(choices), version_(version) {}
 
-  Sample make(const Description& description) {
+  Sample make(const Description& description, Optional optional = Optional::kWithout) {
     add_fields(description, version_, "");
+    for (const Field& field : description.fields) {
+      if (optional == Optional::kWith && is_named(field.limits, version_)) add_named_field(description, field);
+    }
     return {.bytes = writer_.bytes(), .fds = fds_, .fields = std::move(fields_)};
   }
 
@@ -79,6 +85,21 @@ class SampleMaker {
     } else {
       former->breaks = std::move(sample.breaks);
     }
+  }
+
+  void add_named_field(const Description& description, const Field& field) {
+    put(1, field.name.size());
+    writer_.put_bytes({reinterpret_cast<const uint8_t*>(field.name.data()), field.name.size()});
+    size_t at = writer_.bytes().size();
+    // The size is not known before the value has been written.
+    SampleMaker value(*this);
+    value.put(4, 0);
+    value.add_field(description, field, "");
+    auto size = static_cast<uint32_t>(value.writer_.bytes().size() - at - 4);
+    put(4, size);
+    add_field(description, field, "");
+    fields_.back().breaks.push_back({"a value that is too short", at, 4, size - 1});
+    fields_.back().breaks.push_back({"a value that is too long", at, 4, size + 1});
   }
 
   void add_value(const Type& type, const Limits& limits, std::span<const uint8_t> usual, SampleField& field) {
