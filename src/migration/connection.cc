@@ -3,6 +3,11 @@
 #include "base/clock.h"
 
 namespace pagurus::migration {
+namespace {
+
+constexpr uint64_t kPatienceUs = 1'000'000;
+
+}  // namespace
 
 Result<std::unique_ptr<Connection>> Connection::create(event::Loop& loop, wire::Channel channel, std::string peer,
                                                        Callbacks callbacks) {
@@ -37,13 +42,14 @@ void Connection::on_ready(uint32_t events) {
       deliver();
       return lose(flushed.error());
     }
+    if (channel_.drained() && closing_) return close();
     if (channel_.drained() && callbacks_.on_drained) callbacks_.on_drained();
   }
   deliver();
 }
 
 void Connection::deliver() {
-  while (open_) {
+  while (open_ && !closing_) {
     auto message = channel_.try_receive();
     int64_t received_ns = monotonic_ns();
     if (!message) return lose(message.error());
@@ -72,6 +78,7 @@ void Connection::on_death() {
 
 void Connection::lose(const Error& why) {
   if (!open_) return;
+  if (closing_) return close();
   open_ = false;
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
@@ -92,8 +99,18 @@ void Connection::close_and_watch(std::function<void()> on_death) {
   if (watch) death_watch_ = *std::move(watch);
 }
 
+void Connection::close_when_drained() {
+  if (!open_ || channel_.drained()) return close();
+  closing_ = true;
+  Connection* self = this;
+  auto patience = loop_.after(kPatienceUs, [self] { self->close(); });
+  if (!patience) return close();
+  patience_ = *std::move(patience);
+}
+
 void Connection::close() {
   open_ = false;
+  patience_ = event::Watch();
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
   next_read_ = event::Watch();

@@ -42,6 +42,9 @@ class Connection {
   // The next message, if it has arrived already.
   Result<std::optional<wire::Message>> try_receive() { return channel_.try_receive(); }
   void close();
+  // The same once what was sent has left, or the peer has not read it for a second; nothing is called back
+  // any more.
+  void close_when_drained();
   // For faults on purpose (migration/fault.h): the channel breaks, now or in the middle of the next message.
   void break_now() { channel_.break_now(); }
   void break_in_next_message() { channel_.break_in_next_message(); }
@@ -69,11 +72,13 @@ class Connection {
   std::string peer_;
   Callbacks callbacks_;
   bool open_ = true;
+  bool closing_ = false;
   bool waits_to_write_ = false;
   UniqueFd watched_;  // the peer, after close_and_watch()
   event::Watch socket_watch_;
   event::Watch death_watch_;
   event::Watch next_read_;  // of a file, which no loop can watch
+  event::Watch patience_;   // while closing
 };
 
 }  // namespace pagurus::migration

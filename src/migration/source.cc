@@ -372,8 +372,8 @@ void Source::end(Status status, const std::string& why) {
   if (status != Status::kCompleted) {
     if (ownership_) ownership_->claim_back_for_source();
     // Best effort: it tells the destination's operator why; the closed channel tells the process.
-    (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why});
-    connection_->close();
+    if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why});
+    connection_->close_when_drained();
   } else {
     pid_t pid = connection_->peer_pid();
     connection_->close_and_watch([pid, remark = environment_.on_remark] {
