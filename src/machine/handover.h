@@ -86,6 +86,8 @@ class Handover : public LoggedRam {
   // --- source -------------------------------------------------------------------------------
   // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
   virtual Result<void> check_guest() const = 0;
+  // The process was told to end: it neither runs a guest again nor takes one.
+  virtual bool ending() const = 0;
   virtual int ram_fd() const = 0;
   // Device state as it is now, taken while the guest runs: nothing waits for it.
   virtual std::vector<SavedSection> save_rehearsal() = 0;

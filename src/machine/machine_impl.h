@@ -50,6 +50,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   std::vector<SectionInfo> sections() const override;
   std::vector<MovableInfo> movables() const override;
   Result<void> check_guest() const override;
+  bool ending() const override { return quitting_; }
   int ram_fd() const override { return board_->memory().fd(); }
   memory::GuestMemory& ram() override { return board_->memory(); }
   std::vector<SavedSection> save_rehearsal() override;

@@ -70,6 +70,16 @@ void Connection::read_file() {
   next_read_ = *std::move(next);
 }
 
+void Connection::give_up(const Error& why) {
+  channel_.stop_receiving();
+  while (open_ && !closing_) {
+    auto message = channel_.try_receive();
+    if (!message || !*message) break;
+    callbacks_.on_message(std::move(**message), monotonic_ns());
+  }
+  lose(why);
+}
+
 void Connection::on_death() {
   // What it said before it died may tell why.
   deliver();
@@ -100,7 +110,7 @@ void Connection::close_and_watch(std::function<void()> on_death) {
 }
 
 void Connection::close_when_drained() {
-  if (!open_ || channel_.drained()) return close();
+  if (!open_ || !channel_.answers() || channel_.drained()) return close();
   closing_ = true;
   Connection* self = this;
   auto patience = loop_.after(kPatienceUs, [self] { self->close(); });

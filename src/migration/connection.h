@@ -36,6 +36,9 @@ class Connection {
   }
   // Delivers the messages of a file, one with each turn of the loop, until close().
   void read_file();
+  // Delivers what has arrived; if that does not close it, the connection is lost for that reason.  Nothing
+  // can arrive in between.
+  void give_up(const Error& why);
   // Of everything sent so far.
   bool drained() const { return channel_.drained(); }
   uint64_t sent_bytes() const { return channel_.sent_bytes(); }

@@ -62,8 +62,10 @@ Result<void> Destination::begin(wire::Channel channel) {
 Result<void> Destination::await(Step step, uint64_t timeout_ms, const char* what) {
   step_ = step;
   Destination* self = this;
-  timeout_ = TRY(environment_.loop.after(
-      timeout_ms * 1000, [self, what] { self->end(Error(fmt::format("the source did not send {} in time", what))); }));
+  // What has arrived in the meantime counts: a STATE that waits to be read may be all there is of the guest.
+  timeout_ = TRY(environment_.loop.after(timeout_ms * 1000, [self, what] {
+    self->connection_->give_up(Error(fmt::format("the source did not send {} in time", what)));
+  }));
   return {};
 }
 
@@ -99,8 +101,7 @@ Result<void> Destination::handle(wire::Message message, int64_t received_ns) {
   }
   if (step_ == Step::kLoaded && message.type == kGo) {
     TRY(std::move(message).as<wire::Go>());
-    on_go();
-    return {};
+    return on_go();
   }
   return fail("the source sent {} out of turn", wire::name_of(message.type));
 }
@@ -136,7 +137,8 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
   for (const std::string& section : agreement.unknown_sections) {
-    log_warning("the source has an optional state section '{}', which is unknown here and will be passed over", section);
+    log_warning("the source has an optional state section '{}', which is unknown here and will be passed over",
+                section);
   }
   if (!connection_->answers()) return {};
   wire::Welcome welcome{.vmm_version = vmm_version(),
@@ -227,10 +229,13 @@ Result<void> Destination::ask_for_the_guest() {
   return after(FaultStep::kDestinationLoaded);
 }
 
-void Destination::on_go() {
+Result<void> Destination::on_go() {
+  // A guest that was taken now would end with this process.
+  if (environment_.machine.ending()) return fail("the process is ending");
   pass(FaultStep::kDestinationOwn, FaultWhen::kBefore);
   pass(FaultStep::kDestinationOwn, FaultWhen::kAfter);
   enter();
+  return {};
 }
 
 Result<void> Destination::load(std::vector<wire::SectionData> sections) {

@@ -72,7 +72,7 @@ class Destination {
   Result<void> on_ram(const wire::Ram& ram);
   Result<void> on_state(wire::State state, int64_t received_ns);
   Result<void> ask_for_the_guest();
-  void on_go();
+  Result<void> on_go();
   Result<void> await_state();
   Result<void> load(std::vector<wire::SectionData> sections);
   Result<void> load_extra(const Extra& extra, wire::SectionData section);

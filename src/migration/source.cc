@@ -272,6 +272,7 @@ Result<std::vector<machine::SavedSection>> Source::save() {
 // Not what the destination says decides, but the word: it may own the guest although its answer did not
 // arrive, and it may say that it runs what it has not taken.
 Result<void> Source::on_running(const wire::Running& times) {
+  if (environment_.machine.ending()) return {};
   if (ownership_ && ownership_->claim_back_for_source()) {
     roll_back(Status::kFailed, Error("the destination says that it runs the guest, but has not taken it"));
     return {};
@@ -293,6 +294,9 @@ Result<void> Source::on_loaded() {
 void Source::cancel() { settle(Status::kCancelled, Error("cancelled")); }
 
 void Source::settle(Status status, const Error& why) {
+  // A process that ends does not take back what it could not run: perhaps the destination can.
+  bool perhaps_given = step_ == Step::kSwitchover || step_ == Step::kGiven;
+  if (perhaps_given && environment_.machine.ending()) return;
   switch (step_) {
     case Step::kHello:
     case Step::kPrepare:
@@ -327,8 +331,8 @@ void Source::end_unconfirmed(const Error& why) {
   }
   environment_.machine.release(machine::Handover::Left::kPerhaps);
   std::string text = fmt::format(
-      "the guest was given to the destination, which did not confirm: {} (look there; only if the guest does not run "
-      "there, continue it here with cont)",
+      "the guest was given to the destination, which did not confirm: {} (look there; only once that process has ended "
+      "or says failed, continue the guest here with cont)",
       why.message());
   log_error("{}", text);
   end(Status::kFailed, text);

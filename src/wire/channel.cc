@@ -76,6 +76,8 @@ void Channel::enqueue_frame(MessageType type, const vmstate::Writer& writer) {
   queue_.push_back(std::move(message));
 }
 
+void Channel::stop_receiving() { ::shutdown(fd_.get(), SHUT_RD); }
+
 void Channel::break_now() {
   if (kind_ == Kind::kFile) return fd_.reset();
   ::shutdown(fd_.get(), SHUT_RDWR);

@@ -64,6 +64,8 @@ class Channel {
   UniqueFd take_peer_pidfd() { return std::move(pidfd_); }
   // Ends it for both sides; the peer reads an end of file after what was sent.  What is queued is lost.
   void close();
+  // What has arrived can still be received, and nothing more arrives.
+  void stop_receiving();
   // Both directions end as if the connection had broken; what was sent still arrives.
   void break_now();
   // Of the next message queued half is sent; then break_now().

@@ -28,6 +28,24 @@ class Tap:
         subprocess.run(["ip", "link", "delete", self.name], check=False, capture_output=True)
 
 
+class Bridge:
+    """A bridge that stands where a TAP stood: it has the TAP's host address, and the TAP is its first port."""
+
+    def __init__(self, tap):
+        self.name = f"br{next(_numbers)}"
+        ip("link", "add", self.name, "type", "bridge")
+        ip("address", "delete", f"{tap.host}/24", "dev", tap.name)
+        ip("address", "add", f"{tap.host}/24", "dev", self.name)
+        ip("link", "set", self.name, "up")
+        self.join(tap)
+
+    def join(self, tap):
+        ip("link", "set", tap.name, "master", self.name)
+
+    def remove(self):
+        subprocess.run(["ip", "link", "delete", self.name], check=False, capture_output=True)
+
+
 def interfaces():
     """The names of all interfaces here."""
     output = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+import network
 import peer
 from false_destination import held_by
-from guest import UdpProbe, give, hand_over, migration, prepare, settled
+from guest import MAC, UdpProbe, give, hand_over, migration, prepare, settled
 from peer import Listener, Peer, frame
 from qmp import QmpError
 from test_handover import move_addresses, other_tap, same_guest
@@ -37,6 +38,7 @@ def waiting(guest, uri, *more, **arguments):
     process = guest.destination(*more, netdev=f"tap,id=n0,ifname={tap.name},script=no,downscript=no")
     prepare(process, backend_transfer=False)
     process.qmp.command("migrate-incoming", uri=uri, **arguments)
+    process.incoming = uri
     return process, tap
 
 
@@ -406,13 +408,50 @@ def test_ram_of_a_false_source_is_refused(guest, directory):
     guest.check()
 
 
-def test_copying_under_traffic_goes_on_behind_the_new_tap(guest):
-    """Not without loss: the TAP is another one, and this test moves the address by hand."""
+@pytest.fixture
+def bridge(guest):
+    result = network.Bridge(guest.tap)
+    yield result
+    result.remove()
+
+
+def rarp_frames(bridge, seconds):
+    """Those that cross the bridge in that time."""
+    frames = []
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8035)) as sniffer:
+        sniffer.bind((bridge.name, 0x8035))
+        sniffer.settimeout(0.1)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                frames.append(sniffer.recv(2000))
+            except TimeoutError:
+                pass
+    return frames
+
+
+def test_a_guest_that_comes_to_another_port_is_announced_and_goes_on(guest, bridge):
+    """Two TAPs on one bridge, as on a host: nobody moves an address, the bridge learns."""
     source = guest.boot()
+    before = guest.ask()
+    destination, tap = waiting(guest, uri_of("tcp", guest))
+    network.ip("address", "flush", "dev", tap.name)
+    bridge.join(tap)
     with UdpProbe(guest.tap.guest, rate=100) as stream:
-        copy(guest, source, uri_of("tcp", guest))
-        time.sleep(0.5)
+        time.sleep(0.3)
+        uri = destination.incoming
+        prepare(source, backend_transfer=False)
+        source.qmp.command("migrate", uri=uri)
+        frames = rarp_frames(bridge, 3)
+        assert settled(source)["status"] == "completed"
+    mac = bytes.fromhex(MAC.replace(":", ""))
+    assert len(frames) >= 5, frames
+    for frame_bytes in frames:
+        assert frame_bytes[0:12] == b"\xff" * 6 + mac
+        assert frame_bytes[14:22] == bytes.fromhex("0001080006040003") and frame_bytes[22:28] == mac
+    # Frames that came to the old port in the pause went with it; none came twice.
     assert stream.report["duplicated"] == 0, stream.report
-    assert stream.report["replies"] > 20, stream.report
+    assert stream.report["replies"] > 100, stream.report
     source.quit()
+    same_guest(before, guest.ask())
     guest.check()

@@ -1,5 +1,8 @@
 """The moments around the pause: cancel, pre-switchover, time limits, and commands that come in between."""
 
+import json
+import os
+import signal
 import time
 
 import pytest
@@ -8,7 +11,7 @@ import peer
 from false_destination import FalseDestination
 from guest import UdpProbe, give, hand_over, migration, prepare, settled
 from peer import Listener, Peer, frame
-from qmp import QmpError
+from qmp import Qmp, QmpError
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
@@ -268,5 +271,101 @@ def test_a_hand_over_to_and_fro_after_failures(guest, listener):
         assert hand_over(process, successor)["status"] == "completed"
         process.quit()
         process = successor
+    assert guest.ask()["boot_count"] == 1
+    guest.check()
+
+
+def events_to_the_end(qmp):
+    """The names of all events until the process has closed the connection."""
+    data = qmp.buffer
+    try:
+        while part := qmp.socket.recv(65536):
+            data += part
+    except OSError:
+        pass
+    told = qmp.events + [json.loads(line) for line in data.splitlines() if line.strip()]
+    return [message["event"] for message in told if "event" in message]
+
+
+@pytest.mark.parametrize("what", ["refused", "limit", "cancel"])
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_quit_at_the_same_moment_as_an_end_takes_the_guest_back_or_leaves_it(guest, listener, what, order):
+    """Taken back means that it ran here again; a word taken back by a process that ends would lose the guest."""
+    source = guest.boot("-qmp", f"unix:{guest.directory}/second,server=on,wait=off")
+    source.qmp.command("migrate-set-parameters", downtime_limit=700 if what == "limit" else 60000)
+    second = Qmp(guest.directory / "second")
+    false = FalseDestination(source, listener)
+    false.take_state()
+    os.kill(source.pid, signal.SIGSTOP)
+
+    def end():
+        if what == "refused":
+            false.peer.send(frame(peer.REFUSED, peer.text("no")))
+        elif what == "limit":
+            time.sleep(1)
+        else:
+            second.send({"execute": "migrate_cancel"})
+
+    def quit_it():
+        source.qmp.send({"execute": "quit"})
+
+    for step in (end, quit_it) if order == "before" else (quit_it, end):
+        step()
+    os.kill(source.pid, signal.SIGCONT)
+    assert source.wait() == 0
+    ran_again = "RESUME" in events_to_the_end(source.qmp)
+    assert (false.word.value == peer.TAKEN_BACK) == ran_again, (false.word.value, ran_again)
+    second.close()
+    false.peer.close()
+
+
+class Relay:
+    """Stands between a real source and a real destination, and looks at what it passes on."""
+
+    def __init__(self, guest, source, destination):
+        real = f"{guest.directory}/real"
+        destination.qmp.command("migrate-incoming", uri=f"unix:{real}")
+        listener = Listener(guest.directory / "relay")
+        prepare(source)
+        source.qmp.command("migrate", uri=f"unix:{listener.path}")
+        self.source = listener.accept()
+        listener.close()
+        self.destination = Peer.connect(real)
+
+    @staticmethod
+    def pass_on(sender, receiver):
+        message = sender.receive()
+        receiver.send(frame(message.kind, message.body, fds=len(message.fds)), message.fds)
+        message.close()
+        return message.kind
+
+    def close(self):
+        self.source.close()
+        self.destination.close()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_state_that_has_arrived_is_loaded_although_its_time_is_over(guest, attempt):
+    """The destination is late, the source dead: the guest is nowhere but in what waits to be read."""
+    del attempt
+    source = guest.boot()
+    destination = guest.destination()
+    destination.qmp.command("migrate-set-parameters", stall_timeout=500)
+    source.qmp.command("migrate-set-parameters", downtime_limit=60000)
+    relay = Relay(guest, source, destination)
+    assert relay.pass_on(relay.source, relay.destination) == peer.HELLO
+    assert relay.pass_on(relay.destination, relay.source) == peer.WELCOME
+    assert relay.pass_on(relay.source, relay.destination) == peer.PREPARE
+    ready = relay.destination.receive()
+    os.kill(destination.pid, signal.SIGSTOP)
+    time.sleep(0.7)
+    relay.source.send(frame(ready.kind, ready.body))
+    assert relay.pass_on(relay.source, relay.destination) == peer.STATE
+    source.kill()
+    source.qmp_path.unlink(missing_ok=True)
+    relay.close()
+    os.kill(destination.pid, signal.SIGCONT)
+    eventually(lambda: not destination.alive() or destination.status() == "running", 10.0, "an end")
+    assert destination.alive(), destination.stderr()
     assert guest.ask()["boot_count"] == 1
     guest.check()
