@@ -115,9 +115,10 @@ Result<UniqueFd> Upgrade::log_fd() {
   return file;
 }
 
-Result<void> Upgrade::start() {
+Result<void> Upgrade::start() { return start_with(TRY(log_fd())); }
+
+Result<void> Upgrade::start_with(UniqueFd log) {
   auto arguments = TRY(incoming_arguments(command_line_, report_.binary));
-  UniqueFd log = TRY(log_fd());
   successor_.emplace(TRY(Successor::start(arguments, *running_, std::move(log))));
   report_.new_pid = successor_->pid();
   destination_ = TRY(QmpClient::over(successor_->take_control(), "the new process", options_.patience));

@@ -10,6 +10,9 @@
 //
 // The commit is the source's: once it is in `postmigrate`, the guest is elsewhere.
 //
+// A check is inspect and start, and then only a comparison: the guest and the source's settings are not
+// touched (upgrade_check.cc).
+//
 // Threads: one.
 #pragma once
 
@@ -48,12 +51,24 @@ struct UpgradeReport {
   qapi::Json json() const;
 };
 
+// The new process would take the guest.
+struct CheckReport {
+  UpgradeReport parties;
+  std::vector<std::string> moves;        // back ends and what else would move, besides RAM
+  std::vector<std::string> passed_over;  // optional parts of the state that it does not know
+
+  std::string text() const;
+  qapi::Json json() const;
+};
+
 class Upgrade {
  public:
   explicit Upgrade(UpgradeOptions options) : options_(std::move(options)) {}
   ~Upgrade();
 
+  // Each once, and one of them.
   Result<UpgradeReport> run();
+  Result<CheckReport> check();
 
  private:
   Result<void> inspect();
@@ -65,7 +80,9 @@ class Upgrade {
   Result<void> verify();
   Result<void> retire();
   Result<void> reconnect();
+  Result<CheckReport> compare();
 
+  Result<void> start_with(UniqueFd log);
   Result<UniqueFd> log_fd();
   Result<void> make_directory();
   Error explain(const Error& error);

@@ -16,6 +16,7 @@ struct Options {
   std::string socket;
   std::string binary;
   double timeout_s = kDefaultTimeoutS;
+  bool check = false;
   bool keep_old = false;
   bool json = false;
   bool verbose = false;
@@ -30,6 +31,10 @@ void print_report(const Options& options, const UpgradeReport& report) {
     text += handover_text(report.handover);
   }
   std::fputs(printable(text).c_str(), stdout);
+}
+
+void print_report(const Options& options, const CheckReport& report) {
+  std::fputs(printable(options.json ? report.json().pretty_text() + "\n" : report.text()).c_str(), stdout);
 }
 
 Result<void> run(const Options& options) {
@@ -47,7 +52,11 @@ Result<void> run(const Options& options) {
                    .old = options.keep_old ? Old::kKeep : Old::kEnd,
                    .patience = Patience::of_ms(static_cast<int64_t>(options.timeout_s * 1000), interrupts.get()),
                    .progress = progress});
-  print_report(options, TRY(upgrade.run()));
+  if (options.check) {
+    print_report(options, TRY(upgrade.check()));
+  } else {
+    print_report(options, TRY(upgrade.run()));
+  }
   return {};
 }
 
@@ -56,7 +65,8 @@ std::function<int()> declare(CLI::App& app) {
   add_socket(app, options->socket);
   app.add_option("--binary", options->binary, "pagurus to start; default: the file the running one came from");
   app.add_option("--timeout", options->timeout_s, "seconds for the whole; default 30")->check(CLI::Range(0.1, 86400.0));
-  app.add_flag("--keep-old", options->keep_old, "leave the old process in 'postmigrate'");
+  auto* keep_old = app.add_flag("--keep-old", options->keep_old, "leave the old process in 'postmigrate'");
+  app.add_flag("--check", options->check, "only tell whether the new process would take the guest")->excludes(keep_old);
   app.add_flag("--json", options->json, "print the report as JSON; progress to standard error with -v");
   app.add_flag("-v,--verbose", options->verbose, "show more");
   return [options] {

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "migration/address.h"
 #include "migration/destination.h"
+#include "migration/manifest_query.h"
 #include "migration/peer.h"
 #include "migration/source.h"
 
@@ -239,6 +240,25 @@ Result<void> Migration::go_on(Status status) {
                 name_of(impl_->status_));
   }
   return impl_->source_->go_on();
+}
+
+Result<wire::Hello> Migration::manifest(const std::optional<Transfer>& transfer) const {
+  if (impl_->in_progress()) return fail("There's a migration process in progress");
+  Settings settings = impl_->settings();
+  if (transfer) {
+    TRY(check_contradiction(settings.capabilities, *transfer));
+    settings.parameters.transfer = *transfer;
+  }
+  return query_manifest(impl_->environment_.machine.handover(), settings, impl_->extras(Impl::Which::kHere));
+}
+
+Result<wire::Welcome> Migration::check_manifest(const wire::Hello& hello) const {
+  if (impl_->environment_.machine.run_state() != machine::RunState::kInMigrate) {
+    return fail("this process does not wait for a guest");
+  }
+  TRY(impl_->check_idle("checking a manifest"));
+  return answer_manifest(hello, impl_->environment_.machine.handover(), impl_->settings(),
+                         impl_->extras(Impl::Which::kPending));
 }
 
 Result<void> Migration::cancel() {

@@ -18,6 +18,7 @@
 #include "migration/ram_source.h"
 #include "migration/transfer.h"
 #include "vmstate/section.h"
+#include "wire/messages.h"
 
 namespace pagurus::migration {
 
@@ -106,6 +107,10 @@ class Migration {
   Result<void> migrate_incoming(const std::string& uri, OnError on_error = OnError::kExit);
   // Lets a migration go on that waits in `status`: only kPreSwitchover is waited in.
   Result<void> go_on(Status status);
+  // What HELLO would say with this choice of back ends, or with the parameter in force; see manifest_query.h.
+  Result<wire::Hello> manifest(const std::optional<Transfer>& transfer) const;
+  // What this process, which waits for a guest, would answer to HELLO, or why it would refuse.
+  Result<wire::Welcome> check_manifest(const wire::Hello& hello) const;
   // Success if there is nothing to cancel, as in QEMU.
   Result<void> cancel();
   Info query() const;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "monitor/commands.h"
+#include "monitor/manifest_schema.h"
 #include "monitor/to_schema.h"
 
 namespace pagurus::monitor {
@@ -175,6 +176,19 @@ class MigrationCommands final : public schema::MigrationCommands {
     auto [step, when] = TRY(migration::Faults::parse(arguments.point));
     return services_.migration.inject_fault(
         {.step = step, .when = when, .kind = kind_of(arguments.kind), .delay_ms = arguments.delay_ms.value_or(0)});
+  }
+
+  Result<schema::MigrationManifest> query_migrate_manifest(qapi::Call&,
+                                                           schema::QueryMigrateManifestArguments arguments) override {
+    std::optional<Transfer> transfer;
+    if (arguments.backend_transfer) transfer = transfer_of(*arguments.backend_transfer);
+    return manifest_to_schema(TRY(services_.migration.manifest(transfer)));
+  }
+
+  Result<schema::MigrationManifestAnswer> check_migrate_manifest(
+      qapi::Call&, schema::CheckMigrateManifestArguments arguments) override {
+    auto hello = manifest_of_schema(std::move(arguments.manifest));
+    return answer_to_schema(TRY(services_.migration.check_manifest(hello)));
   }
 
   Result<std::vector<schema::BackendTransferSupport>> query_backend_transfer_support(qapi::Call&) override {

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
 
 from guest import UdpProbe
-from qmp import Qmp
-from vmm import PAGURUS, PAGURUSCTL, ended, eventually
+from qmp import Qmp, QmpError
+from vmm import PAGURUS, PAGURUSCTL, VARIANT, ended, eventually, file_descriptors
 
 pytestmark = pytest.mark.probe
 
@@ -289,3 +290,187 @@ def test_the_program_lists_its_commands():
     for word in ("status", "upgrade", "qmp"):
         assert word in done.stdout
     assert ctl("no-such-command").returncode != 0
+
+
+@pytest.fixture
+def untouched(running):
+    """Whatever a check says: the running process does not notice it."""
+    process = running.first
+
+    def state():
+        return (process.status(), process.qmp.command("query-migrate-parameters"),
+                process.qmp.command("query-migrate-capabilities"), process.qmp.command("query-migrate"),
+                file_descriptors(process.pid))
+
+    process.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+    process.qmp.collect_events()
+    before = state()
+    yield running
+    eventually(lambda: state() == before, 5.0, f"the same state as before, {before}, now {state()},")
+    assert process.qmp.collect_events(0.1) == []
+    if before[0] == "running":
+        running.guest.check()
+
+
+def test_check_tells_that_the_guest_would_be_taken(untouched):
+    done = untouched.upgrade("--check")
+    assert done.returncode == 0, done.stderr
+    version = untouched.ask("query-process")["version"]
+    assert f"would be taken: by {PAGURUS} (version {version}), from version {version}" in done.stdout, done.stdout
+    for word in ("would move: ram, ", "netdev n0", f"qmp-listener {untouched.path}"):
+        assert word in done.stdout, done.stdout
+
+
+def test_check_reports_as_json(untouched):
+    done = untouched.upgrade("--check", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["would-be-taken"] is True
+    assert report["pid"] == untouched.first.pid
+    assert "netdev n0" in report["moves"]
+    assert report["passed-over"] == []
+
+
+def test_check_tells_what_the_new_version_does_not_know(guest):
+    process = guest.boot(binary=VARIANT)
+    done = ctl("upgrade", "--check", process.qmp_path, "--binary", PAGURUS)
+    assert done.returncode == 0, done.stderr
+    assert "would be passed over: variant-note\n" in done.stdout
+    done = ctl("upgrade", "--check", process.qmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"by {VARIANT} (version " in done.stdout and "passed over" not in done.stdout
+
+
+def test_check_of_a_paused_guest(guest):
+    process = guest.boot()
+    process.qmp.command("stop")
+    done = ctl("upgrade", "--check", process.qmp_path)
+    assert done.returncode == 0, done.stderr
+    assert process.status() == "paused"
+
+
+def would_not_be_taken(running, *arguments):
+    done = running.upgrade("--check", *arguments)
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.endswith("(nothing was changed)\n"), done.stderr
+    return done.stderr
+
+
+def changed(directory, before, after):
+    """A pagurus that takes one word of its command line for another."""
+    return script(directory, f"""
+for a in "$@"; do [ "$a" = {before} ] && a={after}; set -- "$@" "$a"; shift; done
+exec {PAGURUS} "$@"
+""")
+
+
+@pytest.mark.parametrize("before, after, words", [
+    ("64M", "128M", "property 'RAM size' differs: the source has '64 MiB', this destination '128 MiB'"),
+    ("pagurus-1.1", "pagurus-1.0",
+     "property 'machine type' differs: the source has 'pagurus-1.1', this destination 'pagurus-1.0'"),
+])
+def test_check_refuses_in_the_words_of_the_hand_over(untouched, directory, before, after, words):
+    binary = changed(directory, before, after)
+    checked = would_not_be_taken(untouched, "--binary", binary)
+    assert f"the guest would not be taken: {words}" in checked
+
+
+def test_check_and_upgrade_refuse_with_the_same_sentence(running, directory):
+    binary = changed(directory, "64M", "128M")
+    sentence = re.search(r"the guest would not be taken: (.*) \(", would_not_be_taken(running, "--binary", binary))[1]
+    assert f"the destination refused: {sentence}" in fails(running, "--binary", binary)
+
+
+def test_check_tells_what_the_source_would_not_give(make_guest, directory):
+    guest = make_guest(serial=f"file:{directory}/console", machine="pagurus-1.1,memory-backend=ram",
+                       extra=("-object", "memory-backend-memfd,id=ram,size=64M"))
+    process = guest.boot()
+    process.qmp.command("migrate-set-capabilities", capabilities=[{"capability": "local-tap", "state": True}])
+    done = ctl("upgrade", "--check", process.qmp_path)
+    assert done.returncode == 1
+    assert "the guest would not be handed over: " in done.stderr and "contradict each other" in done.stderr
+
+
+def test_check_of_a_binary_that_ends_at_once(untouched, directory):
+    text = would_not_be_taken(untouched, "--binary", script(directory, "echo no licence >&2; exit 3\n"))
+    assert "cannot start the new process" in text and "status 3" in text and "no licence" in text
+
+
+def test_check_of_a_binary_that_hangs(untouched, directory):
+    text = would_not_be_taken(untouched, "--binary", script(directory, "exec sleep 100\n"), "--timeout", "1.5")
+    assert "the new process did not answer in time" in text
+
+
+def test_check_is_interrupted(untouched, directory):
+    with subprocess.Popen([PAGURUSCTL, "upgrade", "--check", untouched.path, "--binary",
+                           script(directory, "exec sleep 100\n")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as checking:
+        assert "runs the guest" in checking.stdout.readline()
+        checking.send_signal(signal.SIGINT)
+        _, complaint = checking.communicate(timeout=10)
+    assert checking.returncode == 1
+    assert "interrupted" in complaint
+
+
+# A QMP server that knows little.
+OLDER = """#!/usr/bin/python3
+import json, socket
+control = socket.socket(fileno=3)
+file = control.makefile("rw")
+def say(message):
+    file.write(json.dumps(message) + "\\n")
+    file.flush()
+say({"QMP": {"version": {}, "capabilities": []}})
+for line in file:
+    request = json.loads(line)
+    answers = {"qmp_capabilities": {}, "migrate-set-parameters": {}, "quit": {}, "query-process": {"version": "0.9"}}
+    if request["execute"] in answers:
+        say({"id": request["id"], "return": answers[request["execute"]]})
+    else:
+        say({"id": request["id"], "error": {"class": "CommandNotFound", "desc": "no such command"}})
+    if request["execute"] == "quit":
+        break
+"""
+
+
+def test_check_of_a_binary_that_does_not_know_the_command(untouched, directory):
+    path = directory / "older-pagurus"
+    path.write_text(OLDER)
+    path.chmod(0o755)
+    text = would_not_be_taken(untouched, "--binary", path)
+    assert "the new process does not know the command 'check-migrate-manifest': only a hand-over would tell" in text
+
+
+def test_check_keeps_no_old_process(running):
+    assert running.upgrade("--check", "--keep-old").returncode == 2
+
+
+def test_the_manifest_follows_the_parameter_unless_told_otherwise(shared):
+    qmp = shared.vmms[0].qmp
+    manifest = qmp.command("query-migrate-manifest")
+    assert manifest["backend-transfer"] is False
+    manifest = qmp.command("query-migrate-manifest", backend_transfer=["virtio-net-tap"])
+    assert (manifest["backend-transfer"], manifest["targets"]) == (True, ["virtio-net-tap"])
+    assert {"name": "RAM size", "value": "64 MiB"} in manifest["facts"]
+    sections = {section["name"]: section for section in manifest["sections"]}
+    assert sections["serial0"]["signature"].startswith("uart-16550/") and sections["serial0"]["required"]
+
+
+def test_only_a_process_that_waits_checks_a_manifest(shared):
+    qmp = shared.vmms[0].qmp
+    manifest = qmp.command("query-migrate-manifest")
+    with pytest.raises(QmpError, match="does not wait for a guest"):
+        qmp.command("check-migrate-manifest", manifest=manifest)
+    waiting = shared.destination()
+    try:
+        with pytest.raises(QmpError, match="'backend-transfer' is set on the destination but not on the source"):
+            waiting.qmp.command("check-migrate-manifest", manifest=manifest)
+        manifest = qmp.command("query-migrate-manifest", backend_transfer=True)
+        manifest["sections"][0]["signature"] = "other/1{}"
+        with pytest.raises(QmpError, match="state section '.*' differs: the source has 'other/1{}'"):
+            waiting.qmp.command("check-migrate-manifest", manifest=manifest)
+        with pytest.raises(QmpError):
+            waiting.qmp.command("query-migrate-manifest")
+    finally:
+        shared.vmms.remove(waiting)
+        waiting.quit()
