@@ -19,8 +19,6 @@ namespace {
 constexpr int64_t kEventWaitMs = 250;
 constexpr int64_t kRollBackMs = 5000;
 
-const char* const kSocketName = "handover.sock";
-
 // One member of a reply.
 Result<std::string> ask_string(QmpClient& client, const std::string& command, std::string_view member) {
   Json reply = TRY(client.execute(command));
@@ -39,12 +37,6 @@ Json UpgradeReport::json() const {
                        {"new-version", new_version},
                        {"state", state},
                        {"hand-over", handover}});
-}
-
-Upgrade::~Upgrade() {
-  if (directory_.empty()) return;
-  unlink((directory_ + "/" + kSocketName).c_str());
-  rmdir(directory_.c_str());
 }
 
 void Upgrade::progress(const std::string& line) const {
@@ -127,22 +119,6 @@ Result<void> Upgrade::start_with(UniqueFd log) {
   return {};
 }
 
-Result<void> Upgrade::make_directory() {
-  const char* runtime = getenv("XDG_RUNTIME_DIR");
-  for (std::string base : {std::string(runtime == nullptr ? "" : runtime), std::string("/run"), std::string("/tmp")}) {
-    if (base.empty()) continue;
-    std::string path = base + "/pagurusctl-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) continue;
-    directory_ = path;
-    // The two processes that meet there may run as another user than we.
-    if (geteuid() == 0 && running_->uid() != 0 && chown(path.c_str(), running_->uid(), running_->gid()) < 0) {
-      return fail_errno(errno, "cannot give '{}' to user {}", path, running_->uid());
-    }
-    return {};
-  }
-  return fail("cannot create a directory for the hand-over's socket in $XDG_RUNTIME_DIR, /run or /tmp");
-}
-
 Result<void> Upgrade::agree() {
   Json capabilities = TRY(source_->execute("query-migrate-capabilities"));
   former_parameters_ = TRY(source_->execute("query-migrate-parameters"));
@@ -153,14 +129,14 @@ Result<void> Upgrade::agree() {
     TRY(client->execute("migrate-set-capabilities", events));
     TRY(client->execute("migrate-set-parameters", Json::object({{"backend-transfer", true}})));
   }
-  TRY(make_directory());
-  TRY(destination_->execute("migrate-incoming", Json::object({{"uri", "unix:" + directory_ + "/" + kSocketName}})));
+  directory_.emplace(TRY(PrivateDirectory::create(*running_)));
+  TRY(destination_->execute("migrate-incoming", Json::object({{"uri", "unix:" + directory_->socket()}})));
   return {};
 }
 
 Result<void> Upgrade::hand_over() {
   migrating_ = true;
-  TRY(source_->execute("migrate", Json::object({{"uri", "unix:" + directory_ + "/" + kSocketName}})));
+  TRY(source_->execute("migrate", Json::object({{"uri", "unix:" + directory_->socket()}})));
   TRY(follow());
   report_.handover = TRY(source_->execute("query-migrate"));
   return {};

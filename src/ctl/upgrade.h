@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "ctl/private_directory.h"
 #include "ctl/qmp_client.h"
 #include "ctl/running_process.h"
 #include "ctl/successor.h"
@@ -64,7 +65,6 @@ struct CheckReport {
 class Upgrade {
  public:
   explicit Upgrade(UpgradeOptions options) : options_(std::move(options)) {}
-  ~Upgrade();
 
   // Each once, and one of them.
   Result<UpgradeReport> run();
@@ -84,7 +84,6 @@ class Upgrade {
 
   Result<void> start_with(UniqueFd log);
   Result<UniqueFd> log_fd();
-  Result<void> make_directory();
   Error explain(const Error& error);
   void stop_migrating();
   std::string roll_back();
@@ -101,8 +100,8 @@ class Upgrade {
   std::optional<Successor> successor_;
   std::optional<QmpClient> destination_;
   std::vector<std::string> command_line_;
-  std::string directory_;     // of the migration socket; empty: none made
-  std::string former_state_;  // of the source
+  std::optional<PrivateDirectory> directory_;  // of the migration socket
+  std::string former_state_;                   // of the source
   qapi::Json former_parameters_;
   qapi::Json former_capabilities_;  // null until changed
   bool migrating_ = false;          // `migrate` has been sent
