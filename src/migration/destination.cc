@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "migration/manifest.h"
+#include "migration/manifest_query.h"
 
 namespace pagurus::migration {
 
@@ -122,28 +122,18 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   TRY(before(FaultStep::kDestinationHello));
   Settings settings = environment_.settings();
   TRY(check_mode(hello));
-  auto agreement = TRY(compare(hello, make_hello(environment_.machine, settings.parameters, {})));
-  transfer_ = std::move(agreement.transfer);
-  TRY(check_announced(environment_.machine, settings, transfer_));
-  for (const Extra& extra : environment_.extras) {
-    if (std::ranges::count(hello.extras, extra.name) == 0) {
-      return fail("{} is in use by a process that is not the source", extra.name);
-    }
-    transfer_.insert(extra.name);
-  }
+  auto welcome = TRY(answer_manifest(hello, environment_.machine, settings, environment_.extras));
+  transfer_ = {welcome.wanted.begin(), welcome.wanted.end()};
   source_may_wait_ = hello.waits_before_state;
   TRY(after(FaultStep::kDestinationHello));
   mode_ = hello.mode;
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
-  for (const std::string& section : agreement.unknown_sections) {
+  for (const std::string& section : welcome.unknown) {
     log_warning("the source has an optional state section '{}', which is unknown here and will be passed over",
                 section);
   }
   if (!connection_->answers()) return {};
-  wire::Welcome welcome{.vmm_version = vmm_version(),
-                        .wanted = {transfer_.begin(), transfer_.end()},
-                        .unknown = std::move(agreement.unknown_sections)};
   TRY(before(FaultStep::kDestinationWelcome));
   TRY(connection_->send(wire::MessageType::kWelcome, welcome));
   return after(FaultStep::kDestinationWelcome);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "migration/manifest.h"
+#include "migration/manifest_query.h"
 
 namespace pagurus::migration {
 namespace {
@@ -42,11 +43,8 @@ Result<void> Source::begin(wire::Channel channel) {
            }}));
   TRY(after(FaultStep::kSourceConnect));
   if (!connection_->passes_fds()) environment_.extras.clear();
-  std::vector<std::string> extras;
-  for (const Extra& extra : environment_.extras) extras.push_back(extra.name);
+  wire::Hello hello = TRY(query_manifest(environment_.machine, environment_.settings, environment_.extras));
   TRY(await(Step::kHello, parameters().hello_timeout_ms, "the destination did not answer HELLO in time"));
-  wire::Hello hello = make_hello(environment_.machine, parameters(), extras);
-  hello.waits_before_state = environment_.settings.capabilities.pause_before_switchover;
   TRY(before(FaultStep::kSourceHello));
   TRY_DOING("cannot reach the destination", connection_->send(wire::MessageType::kHello, hello));
   TRY(after(FaultStep::kSourceHello));
