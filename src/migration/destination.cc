@@ -36,6 +36,8 @@ void Destination::on_connection() {
   auto result = channel ? begin(std::move(**channel)) : Result<void>(std::unexpected(std::move(channel.error())));
   if (result) return;
   log_warning("a hand-over was not accepted: {}", result.error().message());
+  timeout_ = event::Watch();
+  if (connection_) turn_away(result.error());
   if (auto listening = listen(); !listening) environment_.on_lost(listening.error());
 }
 
@@ -297,15 +299,19 @@ void Destination::tell_the_source() {
 
 void Destination::end(const Error& why) {
   if (step_ == Step::kEnded || step_ == Step::kListening) return;
-  // Best effort: the closed channel says it too, without the reason.
-  if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why.message()});
   timeout_ = event::Watch();
   bool untouched = step_ != Step::kReady && step_ != Step::kLoaded && listener_;
   step_ = Step::kEnded;
-  connection_->close();
+  turn_away(why);
   environment_.on_status(Status::kFailed, why.message());
   if (!untouched) return environment_.on_lost(why);
   if (auto result = listen(); !result) environment_.on_lost(result.error());
+}
+
+void Destination::turn_away(const Error& why) {
+  // Best effort: the closed channel says it too, without the reason.
+  if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why.message()});
+  connection_->close();
 }
 
 std::vector<std::string> Destination::moved() const {

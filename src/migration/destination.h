@@ -84,6 +84,7 @@ class Destination {
   void pass(FaultStep step, FaultWhen when) { environment_.faults.pass(step, when, connection_.get()); }
   Error explain(Error error);
   void end(const Error& why);
+  void turn_away(const Error& why);
 
   Environment environment_;
   std::optional<Listener> listener_;  // none: a file
