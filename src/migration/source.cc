@@ -66,7 +66,12 @@ Result<void> Source::await(Step step, uint64_t timeout_ms, const char* complaint
 }
 
 void Source::on_message(wire::Message message) {
-  if (auto result = handle(std::move(message)); !result) settle(Status::kFailed, result.error());
+  auto result = handle(std::move(message));
+  if (result) return;
+  // A destination that gave up has said why before it hung up on us; one that has the guest, that it runs.
+  auto next = connection_->try_receive();
+  if (next && *next) result = handle(std::move(**next));
+  if (!result) settle(Status::kFailed, result.error());
 }
 
 Result<void> Source::handle(wire::Message message) {
