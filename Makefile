@@ -31,7 +31,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-stock lab-checks kernels reference install clean
+.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock lab-checks kernels reference install clean
 
 all: build
 
@@ -89,7 +89,7 @@ FUZZ_SECONDS ?= 60
 fuzz: unit
 	@set -e; for fuzzer in $(SANITIZED)/fuzz/fuzz_*; do [ -x $$fuzzer ] && echo $$fuzzer && $$fuzzer --seconds $(FUZZ_SECONDS); done
 
-functional: functional-probe functional-sanitized functional-stock
+functional: functional-probe functional-sanitized functional-faults functional-stock
 
 # The probe guest runs on any KVM, also one that emulates.
 functional-probe: build variant
@@ -98,6 +98,10 @@ functional-probe: build variant
 # The same against ASan and UBSan: what a hostile peer or client reaches.
 functional-sanitized: unit variant
 	@PAGURUS_BUILD=$(abspath $(SANITIZED)) tests/functional/run probe
+
+# Every kind of fault at every point of a migration, on both sides.
+functional-faults: faults
+	@PAGURUS_BUILD=$(abspath $(FAULTS)) tests/functional/run faults
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels

@@ -1,5 +1,6 @@
 """The probe guest as tests see it: one guest on one TAP, whichever process runs it at the moment."""
 
+import itertools
 import os
 import pathlib
 import sys
@@ -27,6 +28,7 @@ class Guest:
         self.directory = directory
         self.taps = [network.Tap(vnet_hdr)]
         self.vmms = []
+        self._numbers = itertools.count()
         self.options = {
             "machine": "pagurus-1.1",
             "memory": "64M",
@@ -53,7 +55,7 @@ class Guest:
 
     def launch(self, *more, pass_fds=(), qmp=True, binary=vmm.PAGURUS, **changes):
         """A further process with this guest's words and some more."""
-        name = f"p{len(self.vmms)}"
+        name = f"p{next(self._numbers)}"
         process = Vmm(self.directory, name, [*self.words(**changes), *more], binary=binary, pass_fds=pass_fds, qmp=qmp)
         self.vmms.append(process)
         return process
@@ -93,6 +95,11 @@ class Guest:
         assert reply["wrong_words"] == 0, reply
         assert reply["pattern_errors"] == 0, reply
 
+    def forget(self, process):
+        """Of a process that is done: makes sure of its end, and that remove() will not tell of it."""
+        end(process)
+        self.vmms.remove(process)
+
     def remove(self):
         """Ends every process and removes the TAPs; tells what the processes said."""
         for process in self.vmms:
@@ -113,7 +120,7 @@ def end(process):
             process.kill()
             raise
     process.kill()
-    if process.process.returncode < 0:
+    if process.process.returncode not in (0, 1):
         process.qmp_path.unlink(missing_ok=True)
 
 

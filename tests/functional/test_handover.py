@@ -6,7 +6,7 @@ import pytest
 
 import network
 from guest import MAC, UdpProbe, give, hand_over, migration, prepare, settled
-from vmm import eventually, file_descriptors, private_kib, thread_count
+from vmm import descriptors, eventually, file_descriptors, private_kib, thread_count
 
 pytestmark = pytest.mark.probe
 
@@ -17,11 +17,6 @@ def time_of(event):
 
 def statuses(events):
     return [event["data"]["status"] for event in events if event["event"] == "MIGRATION"]
-
-
-def descriptors(process):
-    """What a process has open; its own output files by their place, not by its name."""
-    return [name.replace(f"/{process.name}.", "/") for name in file_descriptors(process.pid)]
 
 
 def only(events, name):

@@ -369,3 +369,11 @@ def test_a_named_descriptor_that_is_no_tap_is_refused_by_the_source_of_names(sha
         process.qmp.command("getfd", fds=[file.fileno()], fdname="x")
     process.qmp.command("closefd", fdname="x")
     refused_by_qmp(process, "closefd", "'x'", fdname="x")
+
+
+def test_faults_are_injected_in_builds_for_tests_only(shared):
+    process = shared.vmms[0]
+    points = process.qmp.command("x-query-fault-points")
+    assert {"point": "source.save.before", "can-fail": True} in points
+    refused_by_qmp(process, "x-inject-fault", "no faults", point="source.save.before", kind="kill")
+    refused_by_qmp(process, "x-inject-fault", "'source.lunch.before'", point="source.lunch.before", kind="kill")

@@ -89,6 +89,11 @@ def file_descriptors(pid):
     return sorted(names)
 
 
+def descriptors(process):
+    """What a process has open; its own output files by their place, not by its name."""
+    return [name.replace(f"/{process.name}.", "/") for name in file_descriptors(process.pid)]
+
+
 def thread_count(pid):
     return len(list(pathlib.Path(f"/proc/{pid}/task").iterdir()))
 

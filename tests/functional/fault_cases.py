@@ -1,0 +1,189 @@
+"""What docs/handover.md promises for each fault at each point of a migration, derived from where the point lies.
+
+The points of both sides are put into the one order in which a migration passes them.  What a fault does to the guest
+then follows from two moments of that order: STATE is whole on its way to the destination, and the destination has
+taken the ownership word.  What each side says follows from the message that the other one waits for.
+"""
+
+import dataclasses
+import re
+
+# The steps in the order in which a migration takes them, as the messages between the sides make it.
+STEPS = (
+    "source.connect", "source.hello",
+    "destination.accept", "destination.hello", "destination.welcome",
+    "source.welcome", "source.prepare",
+    "destination.prepare", "destination.ready",
+    "source.ready", "source.copy", "destination.copy", "source.stop", "source.save", "source.state",
+    "destination.load", "destination.loaded", "source.go",
+    "destination.own", "destination.enter", "destination.running",
+    "source.commit",
+)
+CANNOT_FAIL = ("source.go", "source.commit", "destination.own", "destination.enter", "destination.running")
+# The steps that send a message.
+SENDS = ("source.hello", "source.prepare", "source.state",
+         "destination.welcome", "destination.ready", "destination.running")
+POINTS = tuple(f"{step}.{when}" for step in STEPS for when in ("before", "after"))
+KINDS = ("exit", "kill", "hang", "error", "short-write", "close", "delay")
+
+SOURCE, DESTINATION, NOBODY = "source", "destination", "nobody"
+LISTENS, LOST = "listens", "lost"
+
+# How a process says that its channel broke.
+BROKEN = r"closed the channel|cannot (send to|receive from) the peer|process died"
+TAKEN_BACK = "the source has taken the guest back"
+ANSWER_LOST = r"has taken the guest, but its answer got lost"
+HAS_ENDED = r"which took the guest, has ended"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """A way to migrate, and the steps that it does not have."""
+
+    name: str
+    without: tuple
+
+
+LOCAL = Mode("local", ("source.copy", "destination.copy", "destination.loaded", "source.go"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One run: a fault of one kind at one point."""
+
+    mode: Mode
+    point: str
+    kind: str
+
+    @property
+    def name(self):
+        return f"{self.point}-{self.kind}-{self.mode.name}"
+
+    @property
+    def step(self):
+        return self.point.rpartition(".")[0]
+
+    @property
+    def side(self):
+        return self.point.partition(".")[0]
+
+    @property
+    def ends_process(self):
+        """The test itself ends one that hangs."""
+        return self.kind in ("exit", "kill", "hang")
+
+    @property
+    def breaks_at(self):
+        """The point from which on the migration cannot go on as it should; None: nothing is broken."""
+        no_channel = self.point in ("source.connect.before", "destination.accept.before")
+        if self.kind == "delay" or (no_channel and self.kind in ("short-write", "close")):
+            return None
+        if self.kind != "short-write":
+            return self.point
+        following = (f"{step}.before" for step in SENDS if step.startswith(self.side))
+        return next((point for point in following if not passed(self.point, point.replace("before", "after"))), None)
+
+    def guest_ends_in(self):
+        """Where the guest may be at the end."""
+        point = self.breaks_at
+        if point is None:
+            return {DESTINATION}
+        given, taken = passed(point, "source.state.after"), passed(point, "destination.own.after")
+        if self.ends_process:
+            if self.side == SOURCE:
+                return {DESTINATION} if given else {NOBODY}
+            return {NOBODY} if taken else {SOURCE}
+        if taken:
+            return {DESTINATION}
+        # Both live, and both may reach for the word: either gets it.  A destination whose own step failed does not.
+        if given and self.kind != "error" or point == "source.state.after":
+            return {SOURCE, DESTINATION}
+        # READY was sent: STATE may have come before the channel broke.
+        if self.point == "destination.ready.after" and self.kind == "close":
+            return {SOURCE, DESTINATION}
+        return {SOURCE}
+
+    def destination_ends_as(self):
+        """What becomes of a destination that lives and has not got the guest."""
+        if self.point == "destination.welcome.after" and self.kind == "close":
+            # PREPARE may have come before the channel broke.
+            return {LISTENS, LOST}
+        first = "source.prepare.after" if self.side == SOURCE else "destination.prepare.before"
+        return {LOST} if passed(self.breaks_at, first) else {LISTENS}
+
+    def guest_runs_until_killed(self):
+        """The process hangs, and its guest runs all the same: only the control thread hangs."""
+        if self.side == SOURCE:
+            return not passed(self.point, "source.stop.after")
+        return passed(self.point, "destination.enter.after")
+
+    def limit(self):
+        """Which side notices a process that hangs by which parameter; None: nobody waits for it."""
+        at = self.point
+        if self.side == SOURCE:
+            if at == "source.connect.before" or passed(at, "source.state.after"):
+                return None
+            for sent, name in (("source.hello", "hello"), ("source.prepare", "prepare"), ("source.state", "stall")):
+                if not passed(at, f"{sent}.after"):
+                    return DESTINATION, f"{name}-timeout"
+        for sent, name in (("destination.welcome", "hello-timeout"), ("destination.ready", "prepare-timeout"),
+                           ("destination.own", "downtime-limit"), ("destination.running", "stall-timeout")):
+            if not passed(at, f"{sent}.after"):
+                return SOURCE, name
+        return None
+
+    def source_says(self, guest_in):
+        """A pattern for the error-desc of a source that lives; empty: it has none."""
+        if guest_in == SOURCE:
+            if self.side == SOURCE:
+                return re.escape(f"fault injected at {self.point}") if self.kind == "error" else BROKEN
+            if self.kind == "hang":
+                return _LATE[self.limit()]
+            reason = re.escape(f"the destination refused: fault injected at {self.point}")
+            if not passed(self.point, "destination.hello.before"):
+                # It may have hung up before HELLO was sent.
+                return f"{reason}|{BROKEN}"
+            return reason if self.kind == "error" else BROKEN
+        if guest_in == NOBODY:
+            return HAS_ENDED
+        point = self.breaks_at
+        if point is None or passed(point, "destination.running.after"):
+            return ""
+        # A destination that is quick enough has answered before the source's channel broke.
+        return ANSWER_LOST if self.side == DESTINATION else f"{ANSWER_LOST}|^$"
+
+    def destination_says(self):
+        """A pattern for what a destination says that has not got the guest; empty: it has noticed nothing."""
+        if self.point == "source.connect.before":
+            return ""
+        if self.kind == "hang":
+            return _LATE.get(self.limit(), "")
+        if self.kind != "error":
+            return rf"{BROKEN}|{TAKEN_BACK}"
+        # A source that fails before its command has returned says so to whoever gave the command.
+        if self.side == SOURCE and not passed(self.point, "source.welcome.before"):
+            return BROKEN
+        return re.escape(f"fault injected at {self.point}") + f"|{TAKEN_BACK}"
+
+
+_LATE = {
+    (DESTINATION, "hello-timeout"): "the source did not send HELLO in time",
+    (DESTINATION, "prepare-timeout"): "the source did not send PREPARE in time",
+    (DESTINATION, "stall-timeout"): "the source did not send STATE in time",
+    (SOURCE, "hello-timeout"): "the destination did not answer HELLO in time",
+    (SOURCE, "prepare-timeout"): "the destination did not get ready in time",
+    (SOURCE, "downtime-limit"): "downtime-limit is over",
+    (SOURCE, "stall-timeout"): "the destination did not confirm in time",
+}
+
+
+def passed(point, milestone):
+    """A migration at `point` has been at `milestone`."""
+    return POINTS.index(point) >= POINTS.index(milestone)
+
+
+def cases(mode):
+    """All runs of a mode, in the order of a migration."""
+    return [Case(mode, point, kind) for point in POINTS for kind in KINDS
+            if point.rpartition(".")[0] not in mode.without
+            and not (kind == "error" and point.rpartition(".")[0] in CANNOT_FAIL)]

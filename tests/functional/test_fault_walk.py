@@ -1,0 +1,369 @@
+"""The fault walk: every kind of fault at every point of a migration, on both sides, under traffic.
+
+After each the promise of docs/handover.md is held against what is there: one process runs the guest, or none where the
+one that had it died; the guest has lost nothing; both sides say what happened; and the next hand-over works.
+
+One boot serves until the guest is lost on purpose: whoever has the guest is the next run's source.
+"""
+
+import collections
+import pathlib
+import re
+import time
+
+import pytest
+
+import fault_cases
+from fault_cases import DESTINATION, KINDS, LISTENS, LOCAL, LOST, NOBODY, SOURCE
+from guest import Guest, UdpProbe, hand_over, migration, prepare, processes_of_this_run, settled
+from qmp import QmpError
+from vmm import BUILD, descriptors, eventually, thread_count
+
+pytestmark = pytest.mark.faults
+
+MODES = (LOCAL,)
+CASES = [case for mode in MODES for case in fault_cases.cases(mode)]
+
+# Without loss on a KVM that emulates; the TAP's queue holds 1000 packets, 5 s of it.
+RATE = 200
+DELAY_MS = 30
+# Far more than a busy machine needs, and within the TAP's queue.
+GENEROUS = {"hello-timeout": 20000, "prepare-timeout": 20000, "stall-timeout": 20000, "downtime-limit": 3000}
+# For the one wait that a hanging process is noticed by.
+SHORT_MS = 300
+# Before this much of the pause is over the destination has taken the word also on a busy machine.
+TAKEN_MS = 1000
+LETTERS = {SOURCE: "s", DESTINATION: "d", NOBODY: "-"}
+
+
+class Walk:
+    """The guest and the process that has it; what the runs so far came to."""
+
+    def __init__(self, directory):
+        self.guest = Guest(directory)
+        self.process = None
+        self.outcomes = {}
+
+    def source(self):
+        if self.process is None:
+            self.process = self.guest.boot()
+            assert self.guest.ask()["boot_count"] == 1
+        return self.process
+
+    def start_over(self):
+        """After a run that broke the promise: nothing of it is used again."""
+        for process in list(self.guest.vmms):
+            process.kill()
+            self.bury(process)
+        self.process = None
+
+    def bury(self, process):
+        """A process that has ended, or is about to: nothing of it is left but its words."""
+        self.guest.forget(process)
+        (self.guest.directory / f"{process.name}.mig").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def walk(module_directory, nothing_left_by_module, request):
+    walk = Walk(module_directory)
+    yield walk
+    walk.guest.remove()
+    report(walk.outcomes, request.config.pluginmanager.getplugin("terminalreporter"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(walk):
+    """In place of the fixture for one guest a test: the guest may be in another process now, but only in one."""
+    yield
+    expected = {walk.process.pid} if walk.process else set()
+    eventually(lambda: processes_of_this_run() == expected, 5.0, f"the end of all processes but {expected}")
+
+
+def runs_guest(process):
+    """A processor of the guest works there.  Asks the kernel, and so can be asked about a process that hangs."""
+    def worked():
+        return sum(int((task / "schedstat").read_text().split()[0])
+                   for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+                   if (task / "comm").read_text().startswith("vcpu"))
+
+    before = worked()
+    time.sleep(0.02)
+    return worked() != before
+
+
+def assert_guest_runs(process):
+    eventually(lambda: runs_guest(process), 10.0, f"a processor's work in {process.name}")
+
+
+def assert_guest_rests(process):
+    # In the end: a thread that has left the guest may have something to put away.
+    eventually(lambda: not runs_guest(process), 10.0, f"rest of the guest's processors in {process.name}")
+
+
+def holds(process):
+    return descriptors(process), thread_count(process.pid)
+
+
+def set_limits(process, **limits):
+    process.qmp.command("migrate-set-parameters", **{**GENEROUS, **limits})
+
+
+def arm(process, case):
+    delay = {"delay_ms": DELAY_MS} if case.kind == "delay" else {}
+    process.qmp.command("x-inject-fault", point=case.point, kind=case.kind, **delay)
+
+
+def set_limits_of(case, source, destination):
+    """Generous ones, but for the wait in which a hanging process is noticed."""
+    limits = {SOURCE: {}, DESTINATION: {}}
+    if case.kind == "hang" and case.limit():
+        side, name = case.limit()
+        # A destination waits half as long as a source for what is answered.
+        halved = side == DESTINATION and name != "stall-timeout"
+        limits[side][name] = SHORT_MS * (2 if halved else 1)
+        if name == "stall-timeout" and side == SOURCE:
+            limits[side]["downtime-limit"] = TAKEN_MS
+    set_limits(source, **limits[SOURCE])
+    set_limits(destination, **limits[DESTINATION])
+
+
+def migrate(source, uri, case):
+    """Gives the command; the answer comes only from a process that is still there."""
+    source.qmp.send({"execute": "migrate", "arguments": {"uri": uri}})
+    if case.side == SOURCE and case.ends_process:
+        return
+    try:
+        source.qmp.answer()
+    except QmpError as error:
+        assert migration(source)["error-desc"] == error.desc
+
+
+def await_fault(process, case):
+    eventually(lambda: f"fault injected at {case.point}\n" in process.stderr(), 20.0, f"the fault at {case.point}")
+    if case.kind in ("exit", "kill"):
+        assert process.wait() == (3 if case.kind == "exit" else -9)
+
+
+def state_of(destination):
+    """Where a destination that lives stands: None while it takes part in a migration."""
+    try:
+        if not destination.alive():
+            return LOST
+        state = destination.status()
+        if state != "inmigrate":
+            return state
+        return LISTENS if migration(destination)["status"] in ("setup", "failed") else None
+    except ConnectionError:
+        destination.wait(10)
+        return LOST
+
+
+def words_of(destination):
+    """What a destination without the guest has to say."""
+    if state_of(destination) == LOST:
+        assert destination.wait() == 1
+        return destination.stderr().partition("the guest did not come in: ")[2]
+    # A connection that was not accepted was no hand-over yet.
+    not_accepted = destination.stderr().partition("a hand-over was not accepted: ")[2]
+    return migration(destination).get("error-desc") or not_accepted
+
+
+def await_destination(destination, case):
+    """The end of a destination that lives, with the guest or without."""
+    says = case.destination_says()
+
+    def ended():
+        state = state_of(destination)
+        return state in (LOST, "running") or state == LISTENS and matches(says, words_of(destination))
+
+    eventually(ended, 30.0, f"the end of the hand-over of {destination.name}, with '{says}',")
+    if destination.alive() and destination.status() == "running":
+        return DESTINATION
+    assert matches(says, words_of(destination)), (says, words_of(destination), destination.stderr())
+    assert state_of(destination) in case.destination_ends_as()
+    return NOBODY
+
+
+def matches(pattern, text):
+    return bool(re.search(pattern, text)) if pattern else text == ""
+
+
+def await_source(source, case):
+    """The end of a source that lives: where it says that the guest is."""
+    info = settled(source, timeout=30.0)
+    if info["status"] == "failed":
+        assert source.status() == "running"
+        return SOURCE
+    assert info["status"] == "completed", info
+    assert source.status() == "postmigrate"
+    assert "/dev/net/tun" not in descriptors(source)
+    return DESTINATION
+
+
+def check_words_of_source(source, case, guest_in):
+    says = case.source_says(guest_in)
+    eventually(lambda: matches(says, migration(source).get("error-desc", "")), 10.0, f"'{says}' from the source")
+    if guest_in != SOURCE:
+        with pytest.raises(QmpError, match="postmigrate|another process"):
+            source.qmp.command("cont")
+
+
+def run(walk, case):
+    """One run up to the moment in which both sides have come to their ends; returns where the guest is."""
+    guest, source = walk.guest, walk.source()
+    destination = guest.destination()
+    before = holds(source)
+    prepare(source)
+    set_limits_of(case, source, destination)
+    faulty, other = (source, destination) if case.side == SOURCE else (destination, source)
+    arm(faulty, case)
+    uri = f"unix:{guest.directory}/{destination.name}.mig"
+    destination.qmp.command("migrate-incoming", uri=uri)
+    lost_is_right = case.guest_ends_in() == {NOBODY}
+    stream = UdpProbe(guest.tap.guest, rate=RATE, drain=0.05 if lost_is_right else 5).start()
+    try:
+        time.sleep(0.03)
+        migrate(source, uri, case)
+        await_fault(faulty, case)
+        if case.side == SOURCE and case.ends_process:
+            guest_in = await_destination(destination, case)
+        else:
+            guest_in = await_source(source, case)
+            if not case.ends_process and guest_in == DESTINATION:
+                assert settled(destination)["status"] == "completed"
+                assert destination.status() == "running"
+            elif not case.ends_process:
+                assert await_destination(destination, case) == NOBODY
+        if case.kind == "hang":
+            guest_in = end_hanging(walk, case, faulty, other, guest_in)
+        elif case.ends_process and case.side == DESTINATION and guest_in == DESTINATION:
+            guest_in = NOBODY
+        assert guest_in in case.guest_ends_in()
+        check_owner(source, destination, guest_in)
+        if source.alive():
+            check_words_of_source(source, case, guest_in)
+        if guest_in == NOBODY:
+            assert not guest.answers(0.1)
+        else:
+            assert holds(source if guest_in == SOURCE else destination) == before
+            follow(walk, source, destination, guest_in)
+    finally:
+        stream.stop()
+    packets = stream.report
+    assert packets["duplicated"] == 0, packets
+    if guest_in == NOBODY:
+        begin_anew(walk, source, destination)
+    else:
+        assert packets["sent"] > 0 and (packets["lost"], packets["reordered"]) == (0, 0), packets
+    assert guest.ask()["boot_count"] == 1
+    guest.check()
+    return guest_in
+
+
+def end_hanging(walk, case, hanging, other, guest_in):
+    """Kills the process that hangs; until then it ran the guest only if the guest was its own."""
+    if case.guest_runs_until_killed():
+        assert_guest_runs(hanging)
+        assert walk.guest.answers(5.0)
+    else:
+        assert_guest_rests(hanging)
+    hanging.process.kill()
+    hanging.wait()
+    its_own = guest_in == NOBODY if case.side == SOURCE else guest_in == DESTINATION
+    return NOBODY if its_own else guest_in
+
+
+def check_owner(source, destination, guest_in):
+    for process, side in ((source, SOURCE), (destination, DESTINATION)):
+        if side == guest_in:
+            assert_guest_runs(process)
+        elif process.alive():
+            assert_guest_rests(process)
+
+
+def follow(walk, source, destination, guest_in):
+    """The process that has the guest gives it on: to the destination that failed, if that still listens."""
+    guest = walk.guest
+    walk.process = source if guest_in == SOURCE else destination
+    if guest_in == DESTINATION:
+        leave(walk, source)
+        destination = None
+    elif not destination.alive():
+        walk.bury(destination)
+        destination = None
+    give_on(walk, destination)
+    assert guest.ask()["boot_count"] == 1
+
+
+def begin_anew(walk, source, destination):
+    """The guest was lost with its process: another one is booted, and given to the destination if that still listens."""
+    leave(walk, source)
+    walk.process = None
+    listens = destination.alive() and destination
+    if not listens:
+        walk.bury(destination)
+    walk.source()
+    give_on(walk, listens)
+
+
+def give_on(walk, listening):
+    """One more hand-over, without a fault."""
+    following = listening or walk.guest.destination()
+    set_limits(walk.process)
+    if listening:
+        prepare(walk.process)
+        walk.process.qmp.command("migrate", uri=f"unix:{walk.guest.directory}/{listening.name}.mig")
+        assert settled(walk.process)["status"] == "completed", migration(walk.process)
+        assert settled(listening)["status"] == "completed"
+    else:
+        set_limits(following)
+        hand_over(walk.process, following)
+    leave(walk, walk.process)
+    walk.process = following
+
+
+def leave(walk, process):
+    if process.alive():
+        process.quit()
+    walk.bury(process)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_fault(walk, case):
+    walk.outcomes[case] = "F"
+    try:
+        walk.outcomes[case] = LETTERS[run(walk, case)]
+    except BaseException:
+        for process in walk.guest.vmms:
+            print(f"--- standard error of {process.name}, process {process.pid}\n{process.stderr()}")
+        walk.start_over()
+        raise
+
+
+def test_the_walk_knows_all_points(walk):
+    points = {point["point"]: point["can-fail"] for point in walk.source().qmp.command("x-query-fault-points")}
+    assert points == {point: point.rpartition(".")[0] not in fault_cases.CANNOT_FAIL for point in fault_cases.POINTS}
+
+
+def report(outcomes, terminal):
+    """The table of what the runs came to: to the terminal, and to a file beside the build."""
+    lines = []
+    for mode in MODES:
+        of_mode = {case: outcome for case, outcome in outcomes.items() if case.mode == mode}
+        if not of_mode:
+            continue
+        lines += ["", f"fault walk, {mode.name} mode", "", f"{'point':28}" + "".join(f"{kind:>12}" for kind in KINDS)]
+        for point in dict.fromkeys(case.point for case in of_mode):
+            row = {case.kind: outcome for case, outcome in of_mode.items() if case.point == point}
+            lines.append(f"{point:28}" + "".join(f"{row.get(kind, ''):>12}" for kind in KINDS))
+        counts = collections.Counter(of_mode.values())
+        points = len({case.point for case in of_mode})
+        lines += ["", f"{len(of_mode)} runs at {points} points: {counts['s']} times the guest stayed in the source (s), "
+                      f"{counts['d']} times it moved to the destination (d), {counts['-']} times it ended with the "
+                      f"process that had it (-), {counts['F']} broke the promise (F)"]
+    if not lines:
+        return
+    (BUILD.parent / "fault-walk.txt").write_text("\n".join(lines[1:]) + "\n")
+    terminal.ensure_newline()
+    for line in lines:
+        terminal.write_line(line)
