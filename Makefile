@@ -9,6 +9,7 @@
 #   make functional the functional tests alone
 #   make variant    a pagurus that differs as another version would, for tests, into build/variant
 #   make golden     write tests/golden from the declarations of state
+#   make soak       SOAK=1000 hand-overs back to back
 #   make reference  write docs/reference and pagurus-qmp(7) from the schema
 #   make install    PREFIX=/usr/local by default
 #   make clean
@@ -31,7 +32,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock lab-checks kernels reference install clean
+.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock soak lab-checks kernels reference install clean
 
 all: build
 
@@ -91,6 +92,9 @@ fuzz: unit
 
 functional: functional-probe functional-sanitized functional-faults functional-stock
 
+# The other program in tests that hand over there and back between two builds.
+export PAGURUS_SECOND_BUILD := $(abspath $(VARIANT))
+
 # The probe guest runs on any KVM, also one that emulates.
 functional-probe: build variant
 	@tests/functional/run probe
@@ -102,6 +106,11 @@ functional-sanitized: unit variant
 # Every kind of fault at every point of a migration, on both sides.
 functional-faults: faults
 	@PAGURUS_BUILD=$(abspath $(FAULTS)) tests/functional/run faults
+
+# Hand-overs back to back under traffic, between two builds.
+SOAK ?= 1000
+soak: build variant
+	@PAGURUS_SOAK=$(SOAK) tests/functional/run probe tests/functional/test_soak.py -s
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels

@@ -7,6 +7,7 @@ One boot serves until the guest is lost on purpose: whoever has the guest is the
 """
 
 import collections
+import os
 import pathlib
 import re
 import time
@@ -68,7 +69,8 @@ def walk(module_directory, nothing_left_by_module, request):
     walk = Walk(module_directory)
     yield walk
     walk.guest.remove()
-    report(walk.outcomes, request.config.pluginmanager.getplugin("terminalreporter"))
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        report(walk.outcomes)
 
 
 @pytest.fixture(autouse=True)
@@ -345,7 +347,7 @@ def test_the_walk_knows_all_points(walk):
     assert points == {point: point.rpartition(".")[0] not in fault_cases.CANNOT_FAIL for point in fault_cases.POINTS}
 
 
-def report(outcomes, terminal):
+def report(outcomes):
     """The table of what the runs came to: to the terminal, and to a file beside the build."""
     lines = []
     for mode in MODES:
@@ -363,7 +365,7 @@ def report(outcomes, terminal):
                       f"process that had it (-), {counts['F']} broke the promise (F)"]
     if not lines:
         return
-    (BUILD.parent / "fault-walk.txt").write_text("\n".join(lines[1:]) + "\n")
-    terminal.ensure_newline()
-    for line in lines:
-        terminal.write_line(line)
+    # The lab cannot write there.
+    if os.access(BUILD.parent, os.W_OK):
+        (BUILD.parent / "fault-walk.txt").write_text("\n".join(lines[1:]) + "\n")
+    print("\n".join(lines))

@@ -145,28 +145,6 @@ def test_three_handovers_under_a_stream_of_packets_lose_nothing(guest):
     assert after["udp_echoes"] - before["udp_echoes"] >= report["sent"]
 
 
-def test_twenty_handovers_in_a_row_grow_nothing(guest):
-    first = guest.boot()
-    before = guest.ask()
-    current = guest.destination()
-    hand_over(first, current)
-    first.quit()
-    guest.ask()
-    # The second process is the one to compare with: it came by a hand-over, as the last one does.
-    files, threads, memory = descriptors(current), thread_count(current.pid), private_kib(current.pid)
-    for _ in range(19):
-        following = guest.destination()
-        hand_over(current, following)
-        current.quit()
-        current = following
-    guest.ask()
-    assert descriptors(current) == files
-    assert thread_count(current.pid) == threads
-    assert abs(private_kib(current.pid) - memory) < 1024
-    same_guest(before, guest.ask())
-    guest.check()
-
-
 def test_a_process_that_came_by_handover_holds_what_a_first_one_holds(guest):
     first = guest.boot()
     files, threads, memory = descriptors(first), thread_count(first.pid), private_kib(first.pid)
