@@ -24,7 +24,8 @@ CANNOT_FAIL = ("source.go", "source.commit", "destination.own", "destination.ent
 SENDS = ("source.hello", "source.prepare", "source.state",
          "destination.welcome", "destination.ready", "destination.running")
 POINTS = tuple(f"{step}.{when}" for step in STEPS for when in ("before", "after"))
-KINDS = ("exit", "kill", "hang", "error", "short-write", "close", "delay")
+# The kinds of x-inject-fault; `late` is a delay longer than the other side waits.
+KINDS = ("exit", "kill", "hang", "error", "short-write", "close", "delay", "late")
 
 SOURCE, DESTINATION, NOBODY = "source", "destination", "nobody"
 LISTENS, LOST = "listens", "lost"
@@ -88,6 +89,8 @@ class Case:
         point = self.breaks_at
         if point is None:
             return {DESTINATION}
+        if self.kind == "late":
+            return {SOURCE}
         given, taken = passed(point, "source.state.after"), passed(point, "destination.own.after")
         if self.ends_process:
             if self.side == SOURCE:
@@ -109,6 +112,9 @@ class Case:
             # PREPARE may have come before the channel broke.
             return {LISTENS, LOST}
         first = "source.prepare.after" if self.side == SOURCE else "destination.prepare.before"
+        if self.kind == "late" and self.side == DESTINATION:
+            # It carries out what the source has sent before that gave up.
+            first = "destination.welcome.after"
         return {LOST} if passed(self.breaks_at, first) else {LISTENS}
 
     def guest_runs_until_killed(self):
@@ -118,7 +124,7 @@ class Case:
         return passed(self.point, "destination.enter.after")
 
     def limit(self):
-        """Which side notices a process that hangs by which parameter; None: nobody waits for it."""
+        """Which side notices by which parameter that this process hangs or is late; None: nobody waits for it."""
         at = self.point
         if self.side == SOURCE:
             if at == "source.connect.before" or passed(at, "source.state.after"):
@@ -135,9 +141,11 @@ class Case:
     def source_says(self, guest_in):
         """A pattern for the error-desc of a source that lives; empty: it has none."""
         if guest_in == SOURCE:
+            if self.side == SOURCE and self.kind == "late":
+                return f"{_LATE[self.limit()]}|{BROKEN}"
             if self.side == SOURCE:
                 return re.escape(f"fault injected at {self.point}") if self.kind == "error" else BROKEN
-            if self.kind == "hang":
+            if self.kind in ("hang", "late"):
                 return _LATE[self.limit()]
             reason = re.escape(f"the destination refused: fault injected at {self.point}")
             if not passed(self.point, "destination.hello.before"):
@@ -158,6 +166,8 @@ class Case:
             return ""
         if self.kind == "hang":
             return _LATE.get(self.limit(), "")
+        if self.kind == "late":
+            return _LATE[self.limit()] + (f"|{BROKEN}|{TAKEN_BACK}" if self.side == DESTINATION else "")
         if self.kind != "error":
             return rf"{BROKEN}|{TAKEN_BACK}"
         # A source that fails before its command has returned says so to whoever gave the command.
@@ -184,6 +194,11 @@ def passed(point, milestone):
 
 def cases(mode):
     """All runs of a mode, in the order of a migration."""
-    return [Case(mode, point, kind) for point in POINTS for kind in KINDS
-            if point.rpartition(".")[0] not in mode.without
-            and not (kind == "error" and point.rpartition(".")[0] in CANNOT_FAIL)]
+    return [case for point in POINTS for kind in KINDS if _possible(case := Case(mode, point, kind))]
+
+
+def _possible(case):
+    if case.step in case.mode.without or case.kind == "error" and case.step in CANNOT_FAIL:
+        return False
+    # Nobody can be late for what is settled.
+    return case.kind != "late" or case.limit() is not None and not passed(case.point, "destination.own.after")

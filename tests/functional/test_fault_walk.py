@@ -27,10 +27,10 @@ CASES = [case for mode in MODES for case in fault_cases.cases(mode)]
 
 # Without loss on a KVM that emulates; the TAP's queue holds 1000 packets, 5 s of it.
 RATE = 200
-DELAY_MS = 30
+DELAYS_MS = {"delay": 30, "late": 900}
 # Far more than a busy machine needs, and within the TAP's queue.
 GENEROUS = {"hello-timeout": 20000, "prepare-timeout": 20000, "stall-timeout": 20000, "downtime-limit": 3000}
-# For the one wait that a hanging process is noticed by.
+# For the one wait that a process is noticed by which hangs or is late.
 SHORT_MS = 300
 # Before this much of the pause is over the destination has taken the word also on a busy machine.
 TAKEN_MS = 1000
@@ -111,14 +111,16 @@ def set_limits(process, **limits):
 
 
 def arm(process, case):
-    delay = {"delay_ms": DELAY_MS} if case.kind == "delay" else {}
-    process.qmp.command("x-inject-fault", point=case.point, kind=case.kind, **delay)
+    if case.kind in DELAYS_MS:
+        process.qmp.command("x-inject-fault", point=case.point, kind="delay", delay_ms=DELAYS_MS[case.kind])
+    else:
+        process.qmp.command("x-inject-fault", point=case.point, kind=case.kind)
 
 
 def set_limits_of(case, source, destination):
-    """Generous ones, but for the wait in which a hanging process is noticed."""
+    """Generous ones, but for the wait in which it is noticed that a process hangs or is late."""
     limits = {SOURCE: {}, DESTINATION: {}}
-    if case.kind == "hang" and case.limit():
+    if case.kind in ("hang", "late") and case.limit():
         side, name = case.limit()
         # A destination waits half as long as a source for what is answered.
         halved = side == DESTINATION and name != "stall-timeout"
