@@ -16,7 +16,7 @@ import pytest
 
 import fault_cases
 from fault_cases import DESTINATION, KINDS, LISTENS, LOCAL, LOST, NOBODY, SOURCE
-from guest import Guest, UdpProbe, hand_over, migration, prepare, processes_of_this_run, settled
+from guest import Guest, UdpProbe, give, migration, prepare, processes_of_this_run, settled
 from qmp import QmpError
 from vmm import BUILD, descriptors, eventually, thread_count
 
@@ -50,6 +50,13 @@ class Walk:
             self.process = self.guest.boot()
             assert self.guest.ask()["boot_count"] == 1
         return self.process
+
+    def destination(self):
+        """A process that listens at uri(), once it has got `migrate-incoming`."""
+        return self.guest.destination()
+
+    def uri(self, destination):
+        return f"unix:{self.guest.directory}/{destination.name}.mig"
 
     def start_over(self):
         """After a run that broke the promise: nothing of it is used again."""
@@ -215,13 +222,13 @@ def check_words_of_source(source, case, guest_in):
 def run(walk, case):
     """One run up to the moment in which both sides have come to their ends; returns where the guest is."""
     guest, source = walk.guest, walk.source()
-    destination = guest.destination()
+    destination = walk.destination()
     before = holds(source)
     prepare(source)
     set_limits_of(case, source, destination)
     faulty, other = (source, destination) if case.side == SOURCE else (destination, source)
     arm(faulty, case)
-    uri = f"unix:{guest.directory}/{destination.name}.mig"
+    uri = walk.uri(destination)
     destination.qmp.command("migrate-incoming", uri=uri)
     lost_is_right = case.guest_ends_in() == {NOBODY}
     stream = UdpProbe(guest.tap.guest, rate=RATE, drain=0.05 if lost_is_right else 5).start()
@@ -312,17 +319,15 @@ def begin_anew(walk, source, destination):
 
 def give_on(walk, listening):
     """One more hand-over, without a fault."""
-    following = listening or walk.guest.destination()
-    set_limits(walk.process)
-    if listening:
-        prepare(walk.process)
-        walk.process.qmp.command("migrate", uri=f"unix:{walk.guest.directory}/{listening.name}.mig")
-        assert settled(walk.process)["status"] == "completed", migration(walk.process)
-        assert settled(listening)["status"] == "completed"
-    else:
+    source, following = walk.process, listening or walk.destination()
+    prepare(source)
+    set_limits(source)
+    if not listening:
         set_limits(following)
-        hand_over(walk.process, following)
-    leave(walk, walk.process)
+        following.qmp.command("migrate-incoming", uri=walk.uri(following))
+    assert give(source, walk.uri(following))["status"] == "completed", migration(source)
+    assert settled(following)["status"] == "completed"
+    leave(walk, source)
     walk.process = following
 
 
