@@ -69,12 +69,16 @@ class UdpProbe(Program):
 
 
 class EchoedStream:
-    """One TCP connection that sends pseudo-random bytes without end and checks each that comes back."""
+    """One TCP connection that sends pseudo-random bytes without end and checks each that comes back.
+
+    interval_s: a rest after each block, so that the guest has time for other things.
+    """
 
     _BLOCK = 16384
 
-    def __init__(self, address):
+    def __init__(self, address, interval_s=0):
         self._socket = socket.create_connection((address, 7), 20)
+        self._interval_s = interval_s
         self._socket.settimeout(20)
         self._stopping = threading.Event()
         self.verified = 0
@@ -98,6 +102,7 @@ class EchoedStream:
                     raise ConnectionError(f"block {number} came back changed")
                 self.verified += self._BLOCK
                 number += 1
+                self._stopping.wait(self._interval_s)
         except OSError as error:
             self.problem = error
 

@@ -160,7 +160,7 @@ def test_many_hand_overs_in_a_row_leave_no_trace(stock_guest):
         # Names of files have the process's number in them.
         return [re.sub(r"\d+", "N", name) for name in file_descriptors(pid)], thread_count(pid), private_kib(pid)
 
-    with EchoedStream(stock_guest.tap.guest) as stream:
+    with EchoedStream(stock_guest.tap.guest, interval_s=0.1) as stream:
         stock_guest.hand_over()
         first = resources()
         pauses = [stock_guest.hand_over()["downtime-ms"] for _ in range(MANY - 1)]
