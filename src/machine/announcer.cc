@@ -28,6 +28,7 @@ void Announcer::wait(uint64_t delay_ms) {
 
 void Announcer::announce_once() {
   announce_();
+  timer_ = event::Watch();
   if (--rounds_left_ == 0) return;
   wait(std::min(kMaxMs, kInitialMs + (kRounds - rounds_left_ - 1) * kStepMs));
 }
