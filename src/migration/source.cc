@@ -66,12 +66,14 @@ Result<void> Source::await(Step step, uint64_t timeout_ms, const char* complaint
 }
 
 void Source::on_message(wire::Message message) {
-  auto result = handle(std::move(message));
-  if (result) return;
-  // A destination that gave up has said why before it hung up on us; one that has the guest, that it runs.
+  if (auto result = handle(std::move(message)); !result) give_up(result.error());
+}
+
+// A destination that gave up has said why before it hung up on us; one that has the guest, that it runs.
+void Source::give_up(const Error& why) {
   auto next = connection_->try_receive();
-  if (next && *next) result = handle(std::move(**next));
-  if (!result) settle(Status::kFailed, result.error());
+  if (!next || !*next) return settle(Status::kFailed, why);
+  if (auto last = handle(std::move(**next)); !last) settle(Status::kFailed, last.error());
 }
 
 Result<void> Source::handle(wire::Message message) {
@@ -169,7 +171,7 @@ Result<void> Source::copy() {
       .stall_ms = parameters().stall_timeout_ms,
       .on_converged = [self, settled] { settled(self->switch_over()); },
       .on_finished = [self, settled] { settled(self->send_state()); },
-      .on_failed = [self](const Error& why) { self->settle(Status::kFailed, why); },
+      .on_failed = [self](const Error& why) { self->give_up(why); },
   });
   return ram_->start();
 }

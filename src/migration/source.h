@@ -71,6 +71,7 @@ class Source {
   Result<void> begin(wire::Channel channel);
   Result<void> await(Step step, uint64_t timeout_ms, const char* complaint);
   void on_message(wire::Message message);
+  void give_up(const Error& why);
   Result<void> handle(wire::Message message);
   Result<void> on_welcome(wire::Welcome welcome);
   Result<void> prepare();
