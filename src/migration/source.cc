@@ -69,11 +69,14 @@ void Source::on_message(wire::Message message) {
   if (auto result = handle(std::move(message)); !result) give_up(result.error());
 }
 
-// A destination that gave up has said why before it hung up on us; one that has the guest, that it runs.
+// What the destination has said last may tell more: that it refused before it hung up on us, or that it
+// runs the guest.
 void Source::give_up(const Error& why) {
   auto next = connection_->try_receive();
-  if (!next || !*next) return settle(Status::kFailed, why);
-  if (auto last = handle(std::move(**next)); !last) settle(Status::kFailed, last.error());
+  using enum wire::MessageType;
+  bool last_word = next && *next && ((*next)->type == kRefused || (*next)->type == kRunning);
+  if (!last_word) return settle(Status::kFailed, why);
+  if (auto handled = handle(std::move(**next)); !handled) settle(Status::kFailed, handled.error());
 }
 
 Result<void> Source::handle(wire::Message message) {
