@@ -64,9 +64,12 @@ Result<void> Destination::begin(wire::Channel channel) {
 Result<void> Destination::await(Step step, uint64_t timeout_ms, const char* what) {
   step_ = step;
   Destination* self = this;
-  // What has arrived in the meantime counts: a STATE that waits to be read may be all there is of the guest.
   timeout_ = TRY(environment_.loop.after(timeout_ms * 1000, [self, what] {
-    self->connection_->give_up(Error(fmt::format("the source did not send {} in time", what)));
+    Error late(fmt::format("the source did not send {} in time", what));
+    // With the word in reach, what has arrived in the meantime counts: a STATE that waits to be read may be
+    // all there is of the guest.
+    if (self->ownership_) return self->connection_->give_up(late);
+    self->end(late);
   }));
   return {};
 }
