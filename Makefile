@@ -9,7 +9,7 @@
 #   make functional the functional tests alone
 #   make variant    a pagurus that differs as another version would, for tests, into build/variant
 #   make golden     write tests/golden from the declarations of state
-#   make soak       SOAK=1000 hand-overs back to back
+#   make soak       SOAK=1000 hand-overs back to back, and every fault everywhere
 #   make reference  write docs/reference and pagurus-qmp(7) from the schema
 #   make install    PREFIX=/usr/local by default
 #   make clean
@@ -103,14 +103,15 @@ functional-probe: build variant
 functional-sanitized: unit variant
 	@PAGURUS_BUILD=$(abspath $(SANITIZED)) tests/functional/run probe
 
-# Every kind of fault at every point of a migration, on both sides.
+# Faults at every point of a migration, on both sides: every kind in a hand-over, two of each where RAM is copied.
 functional-faults: faults
-	@PAGURUS_BUILD=$(abspath $(FAULTS)) tests/functional/run faults
+	@PAGURUS_BUILD=$(abspath $(FAULTS)) PAGURUS_FAULT_SAMPLE=1 tests/functional/run faults
 
-# Hand-overs back to back under traffic, between two builds.
+# Hand-overs back to back under traffic, between two builds, and the whole of the fault walk.
 SOAK ?= 1000
-soak: build variant
+soak: build variant faults
 	@PAGURUS_SOAK=$(SOAK) tests/functional/run probe tests/functional/test_soak.py -s
+	@PAGURUS_BUILD=$(abspath $(FAULTS)) tests/functional/run faults
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels

@@ -21,7 +21,7 @@ STEPS = (
 )
 CANNOT_FAIL = ("source.go", "source.commit", "destination.own", "destination.enter", "destination.running")
 # The steps that send a message.
-SENDS = ("source.hello", "source.prepare", "source.state",
+SENDS = ("source.hello", "source.prepare", "source.copy", "source.state",
          "destination.welcome", "destination.ready", "destination.running")
 POINTS = tuple(f"{step}.{when}" for step in STEPS for when in ("before", "after"))
 # The kinds of x-inject-fault; `late` is a delay longer than the other side waits.
@@ -43,9 +43,15 @@ class Mode:
 
     name: str
     without: tuple
+    backend_transfer: bool
+
+    def has(self, step):
+        return step not in self.without
 
 
-LOCAL = Mode("local", ("source.copy", "destination.copy", "destination.loaded", "source.go"))
+_WITHOUT_WORD = ("destination.loaded", "source.go")
+LOCAL = Mode("local", ("source.copy", "destination.copy", *_WITHOUT_WORD), backend_transfer=True)
+COPIED = Mode("copied", _WITHOUT_WORD, backend_transfer=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Case:
             return None
         if self.kind != "short-write":
             return self.point
-        following = (f"{step}.before" for step in SENDS if step.startswith(self.side))
+        following = (f"{step}.before" for step in SENDS if step.startswith(self.side) and self.mode.has(step))
         return next((point for point in following if not passed(self.point, point.replace("before", "after"))), None)
 
     def guest_ends_in(self):
@@ -132,6 +138,10 @@ class Case:
             for sent, name in (("source.hello", "hello"), ("source.prepare", "prepare"), ("source.state", "stall")):
                 if not passed(at, f"{sent}.after"):
                     return DESTINATION, f"{name}-timeout"
+        if self.mode.has("source.copy") and passed(at, "destination.ready.after"):
+            # The source finds that nobody reads the RAM that it sends, or that the pause gets too long.
+            if not passed(at, "destination.load.before"):
+                return SOURCE, "copying"
         for sent, name in (("destination.welcome", "hello-timeout"), ("destination.ready", "prepare-timeout"),
                            ("destination.own", "downtime-limit"), ("destination.running", "stall-timeout")):
             if not passed(at, f"{sent}.after"):
@@ -173,7 +183,9 @@ class Case:
         # A source that fails before its command has returned says so to whoever gave the command.
         if self.side == SOURCE and not passed(self.point, "source.welcome.before"):
             return BROKEN
-        return re.escape(f"fault injected at {self.point}") + f"|{TAKEN_BACK}"
+        # What RAM fills the channel with is in the way of the reason.
+        broken = f"|{BROKEN}" if self.step == "source.copy" else ""
+        return re.escape(f"fault injected at {self.point}") + f"|{TAKEN_BACK}{broken}"
 
 
 _LATE = {
@@ -182,6 +194,7 @@ _LATE = {
     (DESTINATION, "stall-timeout"): "the source did not send STATE in time",
     (SOURCE, "hello-timeout"): "the destination did not answer HELLO in time",
     (SOURCE, "prepare-timeout"): "the destination did not get ready in time",
+    (SOURCE, "copying"): "the destination did not read on in time|downtime-limit",
     (SOURCE, "downtime-limit"): "downtime-limit is over",
     (SOURCE, "stall-timeout"): "the destination did not confirm in time",
 }
@@ -197,8 +210,17 @@ def cases(mode):
     return [case for point in POINTS for kind in KINDS if _possible(case := Case(mode, point, kind))]
 
 
+def sample(mode):
+    """Two kinds at each point, other ones at the next: always the same."""
+    chosen = []
+    for number, point in enumerate(POINTS):
+        at_point = [case for case in cases(mode) if case.point == point]
+        chosen += [at_point[(number + offset) % len(at_point)] for offset in (0, 3) if at_point]
+    return chosen
+
+
 def _possible(case):
-    if case.step in case.mode.without or case.kind == "error" and case.step in CANNOT_FAIL:
+    if not case.mode.has(case.step) or case.kind == "error" and case.step in CANNOT_FAIL:
         return False
     # Nobody can be late for what is settled.
     return case.kind != "late" or case.limit() is not None and not passed(case.point, "destination.own.after")
