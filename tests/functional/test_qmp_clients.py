@@ -210,16 +210,23 @@ def test_every_socket_has_sessions_of_its_own(guest):
         session.close()
 
 
-def test_ten_thousand_pipelined_commands_are_answered_in_order(shared, connect):
-    session = connect(shared.vmms[0]).negotiate()
-    before = private_kib(shared.vmms[0].pid)
+def pipeline(session, count):
+    """Sends so many commands without waiting, and reads the answers, in order."""
     writer = threading.Thread(target=lambda: session.send(
-        "".join(command("query-status", number) + "\n" for number in range(10_000))))
+        "".join(command("query-status", number) + "\n" for number in range(count))))
     writer.start()
-    for number in range(10_000):
+    for number in range(count):
         answer = session.answer()
         assert answer["id"] == number and answer["return"]["status"] == "running"
     writer.join()
+
+
+def test_ten_thousand_pipelined_commands_are_answered_in_order(shared, connect):
+    session = connect(shared.vmms[0]).negotiate()
+    # What a busy session needs once, the allocator keeps: on a loaded machine more waits at a time.
+    pipeline(session, 10_000)
+    before = private_kib(shared.vmms[0].pid)
+    pipeline(session, 10_000)
     check_growth(shared.vmms[0], before, 2048)
 
 
