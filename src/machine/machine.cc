@@ -188,6 +188,11 @@ void Machine::Impl::guest_failed(const std::string& why) {
 }
 
 void Machine::Impl::fail_guest(const std::string& why) {
+  if (state_ == RunState::kFinishMigrate) {
+    // It failed in its last moment: save() refuses it, and resume() comes back to this.
+    held_failure_ = why;
+    return;
+  }
   failure_pending_ = false;
   log_error("the guest cannot go on: {}", why);
   if (runs()) board_->halt();

@@ -226,6 +226,7 @@ void Machine::Impl::resume() {
   // One that cannot go on is not run again: fail_guest() is about to say so.
   if (!failure_pending_) run_guest();
   note(Event::kResume);
+  if (held_failure_) environment_.loop.post([this, why = *std::exchange(held_failure_, {})] { fail_guest(why); });
 }
 
 void Machine::Impl::release(Left left) {

@@ -133,6 +133,8 @@ class Machine::Impl final : private BoardListener, public Handover {
 #endif
   // A vCPU cannot go on, and fail_guest() has not been called yet.
   std::atomic<bool> failure_pending_{false};
+  // Why, of one that was to be called while the guest is held still.
+  std::optional<std::string> held_failure_;
   std::vector<MachineObserver*> observers_;
   Announcer announcer_;
   std::vector<Moment> moments_;  // happened in a pause, not yet told
