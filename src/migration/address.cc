@@ -94,7 +94,8 @@ Result<wire::Channel> connect_unix(const std::string& path) {
 }
 
 Result<wire::Channel> create_file(const std::string& path) {
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  // O_NONBLOCK: a FIFO would be waited for here.
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600));
   if (!file) return fail_errno(errno, "cannot create '{}'", path);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return fail("'{}' is not a regular file", path);
@@ -142,7 +143,7 @@ Result<wire::Channel> connect(const Address& address) {
 }
 
 Result<wire::Channel> open_file(const Address& address) {
-  UniqueFd file(::open(address.path.c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd file(::open(address.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return fail_errno(errno, "cannot open '{}'", address.path);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))

@@ -6,6 +6,8 @@ namespace pagurus::migration {
 namespace {
 
 constexpr uint64_t kPatienceUs = 1'000'000;
+// A peer that sends faster than its messages are handled must not keep others from the loop.
+constexpr int64_t kTurnNs = 20'000'000;
 
 }  // namespace
 
@@ -37,11 +39,8 @@ Result<void> Connection::flush() {
 
 void Connection::on_ready(uint32_t events) {
   if ((events & EPOLLOUT) != 0) {
-    if (auto flushed = flush(); !flushed) {
-      // Why the peer hung up is among what it sent.
-      deliver();
-      return lose(flushed.error());
-    }
+    // Why the peer hung up is among what it sent.
+    if (auto flushed = flush(); !flushed) return give_up(flushed.error());
     if (channel_.drained() && closing_) return close();
     if (channel_.drained() && callbacks_.on_drained) callbacks_.on_drained();
   }
@@ -49,25 +48,35 @@ void Connection::on_ready(uint32_t events) {
 }
 
 void Connection::deliver() {
+  int64_t end_ns = monotonic_ns() + kTurnNs;
   while (open_ && !closing_) {
     auto message = channel_.try_receive();
     int64_t received_ns = monotonic_ns();
     if (!message) return lose(message.error());
     if (!*message) return;
     callbacks_.on_message(std::move(**message), received_ns);
+    if (!open_ || received_ns < end_ns) continue;
+    // The loop does not know of messages that have been received with this one.
+    Connection* self = this;
+    auto next = loop_.after(0, [self] { self->deliver(); });
+    if (!next) return lose(next.error());
+    next_read_ = *std::move(next);
+    return;
   }
 }
 
-void Connection::read_file() {
-  if (!open_) return;
+Result<void> Connection::read_file() {
+  Connection* self = this;
+  next_read_ = TRY(loop_.after(0, [self] { self->read_next(); }));
+  return {};
+}
+
+void Connection::read_next() {
   auto message = channel_.try_receive();
   if (!message) return lose(message.error());
   if (*message) callbacks_.on_message(std::move(**message), monotonic_ns());
   if (!open_) return;
-  Connection* self = this;
-  auto next = loop_.after(0, [self] { self->read_file(); });
-  if (!next) return lose(next.error());
-  next_read_ = *std::move(next);
+  if (auto reading = read_file(); !reading) lose(reading.error());
 }
 
 void Connection::give_up(const Error& why) {
@@ -82,8 +91,7 @@ void Connection::give_up(const Error& why) {
 
 void Connection::on_death() {
   // What it said before it died may tell why.
-  deliver();
-  lose(Error(peer_ + " process died"));
+  give_up(Error(peer_ + " process died"));
 }
 
 void Connection::lose(const Error& why) {

@@ -34,8 +34,8 @@ class Connection {
     channel_.enqueue(type, body);
     return flush();
   }
-  // Delivers the messages of a file, one with each turn of the loop, until close().
-  void read_file();
+  // Delivers the messages of a file, one with each turn of the loop from the next one on, until close().
+  Result<void> read_file();
   // Delivers what has arrived; if that does not close it, the connection is lost for that reason.  Nothing
   // can arrive in between.
   void give_up(const Error& why);
@@ -66,6 +66,7 @@ class Connection {
   Result<void> start();
   Result<void> flush();
   void on_ready(uint32_t events);
+  void read_next();
   void deliver();
   void on_death();
   void lose(const Error& why);
@@ -80,7 +81,7 @@ class Connection {
   UniqueFd watched_;  // the peer, after close_and_watch()
   event::Watch socket_watch_;
   event::Watch death_watch_;
-  event::Watch next_read_;  // of a file, which no loop can watch
+  event::Watch next_read_;  // of a file, which no loop can watch, or of what has arrived and waits for its turn
   event::Watch patience_;   // while closing
 };
 

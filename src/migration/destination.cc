@@ -57,7 +57,7 @@ Result<void> Destination::begin(wire::Channel channel) {
   parameters_ = environment_.settings().parameters;
   // Half of what a source waits for its answer, so that the next in the queue is still there.
   TRY(await(Step::kHello, parameters_.hello_timeout_ms / 2, "HELLO"));
-  if (!connection_->answers()) connection_->read_file();
+  if (!connection_->answers()) TRY(connection_->read_file());
   return after(FaultStep::kDestinationAccept);
 }
 

@@ -1,9 +1,12 @@
 """Migration that is not local: RAM is copied, over a UNIX socket, over TCP, into a file and out of it."""
 
+import contextlib
+import fcntl
 import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -182,6 +185,33 @@ def test_a_file_of_another_machine_is_refused_in_words(guest, saved):
     process.qmp_path.unlink(missing_ok=True)
 
 
+def test_reading_a_file_is_told_like_any_migration(guest, saved):
+    process = guest.destination(memory="128M")
+    prepare(process, backend_transfer=False)
+    process.qmp.command("migrate-incoming", uri=f"file:{saved}", exit_on_error=False)
+    info = settled(process)
+    assert info["status"] == "failed" and "RAM size" in info["error-desc"], info
+    process.quit()
+    process = guest.destination()
+    prepare(process, backend_transfer=False)
+    process.qmp.command("migrate-incoming", uri=f"file:{saved}")
+    assert settled(process)["status"] == "completed"
+    events = [e["data"]["status"] for e in process.qmp.collect_events(0.1) if e["event"] == "MIGRATION"]
+    assert events == ["setup", "active", "device", "completed"], events
+
+
+def test_a_fifo_is_no_file(guest, directory):
+    fifo = directory / "fifo"
+    os.mkfifo(fifo)
+    source = guest.boot()
+    prepare(source, backend_transfer=False)
+    with pytest.raises(QmpError, match="fifo"):
+        source.qmp.command("migrate", uri=f"file:{fifo}")
+    waits = guest.launch("-incoming", "defer")
+    with pytest.raises(QmpError, match="not a regular file"):
+        waits.qmp.command("migrate-incoming", uri=f"file:{fifo}")
+
+
 def test_a_disk_that_is_full_leaves_the_guest_where_it_was(guest, directory):
     source = guest.boot()
     prepare(source, backend_transfer=False)
@@ -265,6 +295,44 @@ def test_nobody_listens(guest):
     prepare(source, backend_transfer=False)
     with pytest.raises(QmpError, match="Connection refused"):
         source.qmp.command("migrate", uri=f"tcp:127.0.0.1:{free_port()}")
+    assert source.status() == "running"
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~total & 0xFFFF)
+
+
+def refuse_a_connection(tun, delay):
+    """Answers the first SYN that leaves through a TUN with RST, as a host behind a longer wire does."""
+    while (syn := os.read(tun, 2000))[0] != 0x45 or syn[9] != socket.IPPROTO_TCP:
+        pass
+    time.sleep(delay)
+    addresses = syn[16:20] + syn[12:16]
+    port, to_port, sequence = struct.unpack_from("!HHI", syn, 20)
+    rst = struct.pack("!HHIIBBHHH", to_port, port, 0, sequence + 1, 0x50, 0x14, 0, 0, 0)
+    rst = rst[:16] + checksum(addresses + struct.pack("!HH", socket.IPPROTO_TCP, len(rst)) + rst) + rst[18:]
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, socket.IPPROTO_TCP, 0) + addresses
+    os.write(tun, header[:10] + checksum(header) + header[12:] + rst)
+
+
+def test_nobody_listens_on_a_host_far_away(guest):
+    """The refusal comes when HELLO waits to be sent."""
+    source = guest.boot()
+    prepare(source, backend_transfer=False)
+    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"faraway", 0x1001))  # TUNSETIFF: IFF_TUN, IFF_NO_PI
+    network.ip("address", "add", "10.99.0.1/24", "dev", "faraway")
+    network.ip("link", "set", "faraway", "up")
+    host = threading.Thread(target=refuse_a_connection, args=(tun, 0.1))
+    host.start()
+    source.qmp.command("migrate", uri="tcp:10.99.0.2:9")
+    info = settled(source)
+    host.join()
+    os.close(tun)
+    assert info["status"] == "failed" and "Connection refused" in info["error-desc"], info
     assert source.status() == "running"
 
 
@@ -361,7 +429,9 @@ def test_a_destination_that_reads_nothing_is_given_up(guest):
     guest.check()
 
 
-def test_ram_of_a_false_source_is_refused(guest, directory):
+@pytest.fixture
+def false_source(guest, directory):
+    """Makes destinations, and a source for each that has got as far as READY."""
     source = guest.boot()
     listener = Listener(directory / "false")
     prepare(source, backend_transfer=False)
@@ -376,20 +446,8 @@ def test_ram_of_a_false_source_is_refused(guest, directory):
     prepare_copy.close()
     listener.close()
 
-    def run(offset, pages, zero=False):
-        return struct.pack("<IQIB", 1, offset, pages, zero)
-
-    hostile = {
-        "outside": run(64 * MIB, 1) + struct.pack("<I", 4096) + bytes(4096),
-        "half a page": run(100, 1) + struct.pack("<I", 4096) + bytes(4096),
-        "less than announced": run(0, 2) + struct.pack("<I", 4096) + bytes(4096),
-        "more than announced": run(0, 1) + struct.pack("<I", 8192) + bytes(8192),
-        "an overflow": run(0xFFFFFFFFFFFFF000, 0xFFFFFFFF, True) + struct.pack("<I", 0),
-        "a zero run outside": run(63 * MIB, 512, True) + struct.pack("<I", 0),
-    }
-    for what, body in hostile.items():
-        uri = f"unix:{directory}/hostile"
-        destination, tap = waiting(guest, uri)
+    def make():
+        destination, tap = waiting(guest, f"unix:{directory}/hostile")
         false = Peer.connect(directory / "hostile")
         false.send(frame(peer.HELLO, hello.body))
         assert false.receive().kind == peer.WELCOME
@@ -398,6 +456,26 @@ def test_ram_of_a_false_source_is_refused(guest, directory):
         false.send(frame(peer.PREPARE_COPY, prepare_copy.body, fds=1), [word])
         os.close(word)
         assert false.receive().kind == peer.READY
+        return destination, tap, false
+
+    return make
+
+
+def ram_run(offset, pages, zero=False):
+    return struct.pack("<IQIB", 1, offset, pages, zero)
+
+
+def test_ram_of_a_false_source_is_refused(guest, false_source):
+    hostile = {
+        "outside": ram_run(64 * MIB, 1) + struct.pack("<I", 4096) + bytes(4096),
+        "half a page": ram_run(100, 1) + struct.pack("<I", 4096) + bytes(4096),
+        "less than announced": ram_run(0, 2) + struct.pack("<I", 4096) + bytes(4096),
+        "more than announced": ram_run(0, 1) + struct.pack("<I", 8192) + bytes(8192),
+        "an overflow": ram_run(0xFFFFFFFFFFFFF000, 0xFFFFFFFF, True) + struct.pack("<I", 0),
+        "a zero run outside": ram_run(63 * MIB, 512, True) + struct.pack("<I", 0),
+    }
+    for what, body in hostile.items():
+        destination, tap, false = false_source()
         false.send(frame(peer.RAM, body))
         answer = false.receive()
         assert answer.kind == peer.REFUSED, what
@@ -406,6 +484,28 @@ def test_ram_of_a_false_source_is_refused(guest, directory):
         guest.taps.remove(tap)
         tap.remove()
     guest.check()
+
+
+def test_a_source_that_sends_without_end_keeps_nobody_else_waiting(false_source):
+    destination, _, false = false_source()
+    tiny = frame(peer.RAM, ram_run(0, 1, zero=True) + struct.pack("<I", 0))
+
+    def flood():
+        with contextlib.suppress(OSError):
+            while True:
+                false.socket.sendall(tiny * 10000)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        time.sleep(0.5)
+        assert destination.status() == "inmigrate"
+        destination.process.terminate()
+        assert destination.wait() == 0
+    finally:
+        destination.kill()
+        flooding.join()
+        false.close()
 
 
 @pytest.fixture
