@@ -61,6 +61,7 @@ void Channel::close() {
   queue_.clear();
   received_fds_.clear();
   received_ = std::vector<uint8_t>();
+  taken_ = 0;
   scratch_ = std::vector<uint8_t>();
 }
 
@@ -86,7 +87,13 @@ void Channel::break_now() {
 Result<void> Channel::flush() {
   while (!queue_.empty()) {
     Outgoing& message = queue_.front();
-    if (!TRY(send_some(message))) return {};
+    auto sent = send_some(message);
+    if (!sent) {
+      // Whoever is told so takes it as not sent: it must not follow after all, with what is said next.
+      ::shutdown(fd_.get(), SHUT_WR);
+      return std::unexpected(std::move(sent.error()));
+    }
+    if (!*sent) return {};
     if (message.sent < message.bytes.size()) continue;
     if (message.breaks) break_now();
     queue_.pop_front();
@@ -150,6 +157,8 @@ Result<bool> Channel::receive_some() {
   if (count < 0 && error == EAGAIN) return false;
   if (count < 0)
     return fail_errno(error, "cannot {}", kind_ == Kind::kFile ? "read the file" : "receive from the peer");
+  received_.erase(received_.begin(), received_.begin() + static_cast<ptrdiff_t>(taken_));
+  taken_ = 0;
   received_.insert(received_.end(), scratch_.begin(), scratch_.begin() + count);
   if (kind_ == Kind::kFile) {
     if (count == 0) return fail("the file ends in the middle of the stream");
@@ -171,21 +180,23 @@ void Channel::keep_fds(msghdr& message) {
 }
 
 Result<std::optional<Message>> Channel::take_complete_message() {
-  if (received_.size() < kHeaderSize) return std::nullopt;
-  Header header = TRY(decode_header(std::span<const uint8_t, kHeaderSize>(received_.data(), kHeaderSize)));
+  std::span<const uint8_t> rest(received_.begin() + static_cast<ptrdiff_t>(taken_), received_.end());
+  if (rest.size() < kHeaderSize) return std::nullopt;
+  Header header = TRY(decode_header(rest.first<kHeaderSize>()));
   TRY(check_header(header));
   size_t total = kHeaderSize + header.length;
-  if (received_.size() < total) return std::nullopt;
+  if (rest.size() < total) return std::nullopt;
   if (received_fds_.size() < header.fds)
     return fail("{} file descriptors arrived where {} were announced", received_fds_.size(), header.fds);
   Message message{.type = header.type, .body = {}, .fds = {}};
-  message.body.assign(received_.begin() + kHeaderSize, received_.begin() + static_cast<ptrdiff_t>(total));
+  auto body = rest.subspan(kHeaderSize, header.length);
+  message.body.assign(body.begin(), body.end());
   if (checksum(message.body) != header.crc) return fail("a message arrived damaged");
   auto end = received_fds_.begin() + header.fds;
   std::move(received_fds_.begin(), end, std::back_inserter(message.fds));
   received_fds_.erase(received_fds_.begin(), end);
-  received_.erase(received_.begin(), received_.begin() + static_cast<ptrdiff_t>(total));
-  if (received_.empty() && !received_fds_.empty()) {
+  taken_ += total;
+  if (taken_ == received_.size() && !received_fds_.empty()) {
     return fail("{} file descriptors arrived that belong to no message", received_fds_.size());
   }
   return message;

@@ -78,7 +78,7 @@ class Channel {
     vmstate::write_state(writer, body);
     enqueue_frame(type, writer);
   }
-  // Sends what can be sent without waiting.
+  // Sends what can be sent without waiting.  After a failure nothing leaves any more.
   Result<void> flush();
   bool drained() const { return queue_.empty(); }
   // Bytes that have left since the beginning.
@@ -113,6 +113,8 @@ class Channel {
   uint64_t sent_bytes_ = 0;
   bool break_in_next_ = false;
   std::vector<uint8_t> received_;
+  // Bytes of received_ that messages have been made of: removed by the next receive, not by each message.
+  size_t taken_ = 0;
   // Where received bytes are put first; made once, because a receive happens inside the pause.
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(256 * 1024);
   std::vector<UniqueFd> received_fds_;

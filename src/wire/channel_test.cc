@@ -93,6 +93,21 @@ TEST(Channel, descriptors_arrive_with_their_message_even_many) {
   EXPECT_TRUE(drain_eventfd(event.get()));
 }
 
+TEST(Channel, what_could_not_be_sent_does_not_follow_later) {
+  auto pair = make_pair();
+  int number = make_eventfd()->get();  // closed again
+  PrepareCopy message;
+  message.ownership.push_back(vmstate::Fd::lend(number));
+  pair.ours.enqueue(MessageType::kPrepareCopy, message);
+  ASSERT_FALSE(pair.ours.flush());
+  auto event = *make_eventfd();
+  ASSERT_EQ(event.get(), number) << "now it could be sent";
+  pair.ours.enqueue(MessageType::kRefused, Refused{"because"});
+  EXPECT_FALSE(pair.ours.flush());
+  char byte;
+  EXPECT_EQ(::read(pair.theirs.get(), &byte, 1), 0);
+}
+
 // Sends bytes and the write end of a pipe, and keeps none of it; returns the read end, which tells when
 // the receiver has closed its copy.
 UniqueFd send_with_pipe(int socket, std::span<uint8_t> bytes) {
