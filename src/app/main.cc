@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "app/run.h"
+#include "base/log.h"
 
 int main(int argc, char** argv) {
   auto process = pagurus::monitor::ProcessInfo::of_this_process(argc, argv);
@@ -12,6 +13,6 @@ int main(int argc, char** argv) {
   }
   auto code = invocation ? pagurus::app::run(*invocation, process) : std::unexpected(std::move(invocation.error()));
   if (code) return *code;
-  std::fprintf(stderr, "pagurus: %s\n", code.error().message().c_str());
+  std::fprintf(stderr, "pagurus: %s\n", pagurus::printable(code.error().message()).c_str());
   return 1;
 }

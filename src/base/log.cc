@@ -35,7 +35,23 @@ void set_log_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
 void enable_log_timestamps() { logger().set_pattern("%Y-%m-%dT%H:%M:%S.%f%z pagurus[%P]: %l: %v"); }
 
-void log_line(LogLevel level, const std::string& line) { logger().log(to_spdlog(level), line); }
+void log_line(LogLevel level, const std::string& line) { logger().log(to_spdlog(level), printable(line)); }
+
+std::string printable(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (char c : text) {
+    bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    if (c == '\n') {
+      result += "\n  ";
+    } else if (control) {
+      result += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
 
 bool GuestFaults::note() {
   constexpr int64_t kIntervalNs = 1'000'000'000;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pagurus {
 
@@ -15,6 +16,9 @@ void set_log_level(LogLevel level);
 // Every line begins with date and time from now on.
 void enable_log_timestamps();
 void log_line(LogLevel level, const std::string& line);
+// As it is printed: what a peer or a guest brought in moves no cursor, and a line of its own is indented, so
+// that it cannot pass for one of ours.
+std::string printable(std::string_view text);
 
 template <class... Args>
 void log_debug(fmt::format_string<Args...> format, Args&&... args) {

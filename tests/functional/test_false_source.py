@@ -162,6 +162,17 @@ def test_an_optional_section_that_is_unknown_is_named_in_welcome(shared_waiting,
     waits_on(shared_waiting, "closed the channel")
 
 
+def test_what_a_peer_says_cannot_pass_for_a_line_of_the_log(shared_waiting, module_directory, shared_recording):
+    name = "x\npagurus[1]: error: forged \x1b[2J"
+    source = Peer.connect(module_directory / "waiting")
+    source.send(frame(peer.HELLO, with_more_sections(shared_recording[0], section_entry(name, required=False))))
+    assert source.receive().kind == peer.WELCOME
+    source.close()
+    eventually(lambda: "forged" in shared_waiting.stderr(), 5.0, "the warning")
+    assert "\n  pagurus[1]: error: forged \\x1b[2J" in shared_waiting.stderr()
+    assert "\x1b" not in shared_waiting.stderr()
+
+
 def test_after_all_that_the_real_source_is_taken(guest, shared_recording):
     """One destination, first insulted, then used."""
     source = guest.boot()
