@@ -2,7 +2,8 @@
 
 The points of both sides are put into the one order in which a migration passes them.  What a fault does to the guest
 then follows from two moments of that order: STATE is whole on its way to the destination, and the destination has
-taken the ownership word.  What each side says follows from the message that the other one waits for.
+taken the ownership word.  Over TCP both are one: GO has been sent.  What each side says follows from the message that
+the other one waits for.
 """
 
 import dataclasses
@@ -21,13 +22,15 @@ STEPS = (
 )
 CANNOT_FAIL = ("source.go", "source.commit", "destination.own", "destination.enter", "destination.running")
 # The steps that send a message.
-SENDS = ("source.hello", "source.prepare", "source.copy", "source.state",
-         "destination.welcome", "destination.ready", "destination.running")
+SENDS = ("source.hello", "source.prepare", "source.copy", "source.state", "source.go",
+         "destination.welcome", "destination.ready", "destination.loaded", "destination.running")
 POINTS = tuple(f"{step}.{when}" for step in STEPS for when in ("before", "after"))
 # The kinds of x-inject-fault; `late` is a delay longer than the other side waits.
 KINDS = ("exit", "kill", "hang", "error", "short-write", "close", "delay", "late")
 
 SOURCE, DESTINATION, NOBODY = "source", "destination", "nobody"
+# The source gave the guest away, does not know whether it arrived, and holds it for its operator.
+HELD = "held"
 LISTENS, LOST = "listens", "lost"
 
 # How a process says that its channel broke.
@@ -35,6 +38,7 @@ BROKEN = r"closed the channel|cannot (send to|receive from) the peer|process die
 TAKEN_BACK = "the source has taken the guest back"
 ANSWER_LOST = r"has taken the guest, but its answer got lost"
 HAS_ENDED = r"which took the guest, has ended"
+UNCONFIRMED = r"did not confirm: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +48,17 @@ class Mode:
     name: str
     without: tuple
     backend_transfer: bool
+    # Over TCP the source gives the guest away by GO; elsewhere the destination takes it by the ownership word.
+    tcp: bool = False
 
     def has(self, step):
         return step not in self.without
 
 
-_WITHOUT_WORD = ("destination.loaded", "source.go")
-LOCAL = Mode("local", ("source.copy", "destination.copy", *_WITHOUT_WORD), backend_transfer=True)
-COPIED = Mode("copied", _WITHOUT_WORD, backend_transfer=False)
+_WITH_WORD = ("destination.loaded", "source.go")
+LOCAL = Mode("local", ("source.copy", "destination.copy", *_WITH_WORD), backend_transfer=True)
+COPIED = Mode("copied", _WITH_WORD, backend_transfer=False)
+TCP = Mode("tcp", (), backend_transfer=False, tcp=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +102,8 @@ class Case:
         point = self.breaks_at
         if point is None:
             return {DESTINATION}
+        if self.mode.tcp:
+            return self._guest_ends_in_by_go(point)
         if self.kind == "late":
             return {SOURCE}
         given, taken = passed(point, "source.state.after"), passed(point, "destination.own.after")
@@ -111,6 +120,24 @@ class Case:
         if self.point == "destination.ready.after" and self.kind == "close":
             return {SOURCE, DESTINATION}
         return {SOURCE}
+
+    def _guest_ends_in_by_go(self, point):
+        if self.side == SOURCE:
+            if passed(point, "source.go.after"):
+                return {DESTINATION}
+            if self.ends_process:
+                return {NOBODY}
+            # What came of half a GO the source cannot know.
+            return {HELD} if self.kind == "short-write" and point == "source.go.before" else {SOURCE}
+        if not passed(point, "destination.loaded.after"):
+            return {SOURCE}
+        if self.ends_process:
+            return {NOBODY} if passed(point, "destination.running.after") else {HELD}
+        if self.point == "destination.loaded.after" and self.kind in ("error", "close"):
+            # GO may have come before the channel broke.
+            return {HELD, DESTINATION} if self.kind == "close" else {HELD}
+        # One that is late finds GO.
+        return {DESTINATION}
 
     def destination_ends_as(self):
         """What becomes of a destination that lives and has not got the guest."""
@@ -129,6 +156,11 @@ class Case:
             return not passed(self.point, "source.stop.after")
         return passed(self.point, "destination.enter.after")
 
+    def waits_for_ever(self):
+        """The destination waits for this process, which hangs, as long as that is there."""
+        return (self.mode.tcp and self.kind == "hang" and self.side == SOURCE
+                and passed(self.point, "source.state.after") and not passed(self.point, "source.go.after"))
+
     def limit(self):
         """Which side notices by which parameter that this process hangs or is late; None: nobody waits for it."""
         at = self.point
@@ -142,8 +174,9 @@ class Case:
             # The source finds that nobody reads the RAM that it sends, or that the pause gets too long.
             if not passed(at, "destination.load.before"):
                 return SOURCE, "copying"
+        taken = "destination.loaded" if self.mode.tcp else "destination.own"
         for sent, name in (("destination.welcome", "hello-timeout"), ("destination.ready", "prepare-timeout"),
-                           ("destination.own", "downtime-limit"), ("destination.running", "stall-timeout")):
+                           (taken, "downtime-limit"), ("destination.running", "stall-timeout")):
             if not passed(at, f"{sent}.after"):
                 return SOURCE, name
         return None
@@ -163,17 +196,31 @@ class Case:
                 return f"{reason}|{BROKEN}"
             return reason if self.kind == "error" else BROKEN
         if guest_in == NOBODY:
-            return HAS_ENDED
+            # Only a process on this host can be watched.
+            return "" if self.mode.tcp else HAS_ENDED
         point = self.breaks_at
         if point is None or passed(point, "destination.running.after"):
             return ""
+        if self.mode.tcp:
+            return self._source_says_unconfirmed()
         # A destination that is quick enough has answered before the source's channel broke.
         return ANSWER_LOST if self.side == DESTINATION else f"{ANSWER_LOST}|^$"
+
+    def _source_says_unconfirmed(self):
+        if self.kind in ("hang", "late"):
+            return UNCONFIRMED + _LATE[self.limit()]
+        if self.kind == "error":
+            return UNCONFIRMED + re.escape(f"the destination refused: fault injected at {self.point}")
+        # As above; of half a GO nobody is quick enough to answer.
+        answered = "|^$" if self.side == SOURCE and self.kind == "close" else ""
+        return f"{UNCONFIRMED}.*({BROKEN}){answered}"
 
     def destination_says(self):
         """A pattern for what a destination says that has not got the guest; empty: it has noticed nothing."""
         if self.point == "source.connect.before":
             return ""
+        if self.waits_for_ever():
+            return BROKEN
         if self.kind == "hang":
             return _LATE.get(self.limit(), "")
         if self.kind == "late":

@@ -15,16 +15,18 @@ import time
 import pytest
 
 import fault_cases
-from fault_cases import COPIED, DESTINATION, KINDS, LISTENS, LOCAL, LOST, NOBODY, SOURCE
+from fault_cases import COPIED, DESTINATION, HELD, KINDS, LISTENS, LOCAL, LOST, NOBODY, SOURCE, TCP
 from guest import Guest, UdpProbe, give, migration, prepare, processes_of_this_run, settled
 from qmp import QmpError
+from test_copy import free_port
 from test_handover import move_addresses, other_tap
 from vmm import BUILD, descriptors, eventually, thread_count
 
 pytestmark = pytest.mark.faults
 
 SAMPLE_ONLY = os.environ.get("PAGURUS_FAULT_SAMPLE") == "1"
-CASES = fault_cases.cases(LOCAL) + (fault_cases.sample if SAMPLE_ONLY else fault_cases.cases)(COPIED)
+copied_cases = fault_cases.sample if SAMPLE_ONLY else fault_cases.cases
+CASES = fault_cases.cases(LOCAL) + copied_cases(COPIED) + copied_cases(TCP)
 
 # Without loss on a KVM that emulates; the TAP's queue holds 1000 packets, 5 s of it.
 RATE = 200
@@ -35,7 +37,7 @@ GENEROUS = {"hello-timeout": 20000, "prepare-timeout": 20000, "stall-timeout": 2
 SHORT_MS = 300
 # Before this much of the pause is over the destination has taken the word also on a busy machine.
 TAKEN_MS = 1000
-LETTERS = {SOURCE: "s", DESTINATION: "d", NOBODY: "-"}
+LETTERS = {SOURCE: "s", DESTINATION: "d", HELD: "c", NOBODY: "-"}
 
 
 class Walk:
@@ -48,6 +50,7 @@ class Walk:
             other_tap(self.guest)
         self.process = None
         self.held_at_first = None
+        self.ports = {}
         self.outcomes = {}
 
     def source(self):
@@ -77,6 +80,10 @@ class Walk:
             self.guest.options["netdev"] = netdev_of(new)
 
     def uri(self, destination):
+        if self.mode.tcp:
+            if destination.name not in self.ports:
+                self.ports[destination.name] = free_port()
+            return f"tcp:127.0.0.1:{self.ports[destination.name]}"
         return f"unix:{self.guest.directory}/{destination.name}.mig"
 
     def start_over(self):
@@ -169,7 +176,7 @@ def set_limits_of(case, source, destination):
         halved = side == DESTINATION and name != "stall-timeout"
         names = ("stall-timeout", "downtime-limit") if name == "copying" else (name,)
         limits[side].update(dict.fromkeys(names, SHORT_MS * (2 if halved else 1)))
-        if name == "stall-timeout" and side == SOURCE:
+        if name == "stall-timeout" and side == SOURCE and not case.mode.tcp:
             limits[side]["downtime-limit"] = TAKEN_MS
     set_limits(source, **limits[SOURCE])
     set_limits(destination, **limits[DESTINATION])
@@ -240,6 +247,8 @@ def await_source(source, case):
     """The end of a source that lives: where it says that the guest is."""
     info = settled(source, timeout=30.0)
     if info["status"] == "failed":
+        if case.mode.tcp and source.status() == "postmigrate":
+            return HELD
         assert source.status() == "running"
         return SOURCE
     assert info["status"] == "completed", info
@@ -252,7 +261,7 @@ def await_source(source, case):
 def check_words_of_source(source, case, guest_in):
     says = case.source_says(guest_in)
     eventually(lambda: matches(says, migration(source).get("error-desc", "")), 10.0, f"'{says}' from the source")
-    if guest_in != SOURCE:
+    if migration(source)["status"] == "completed":
         with pytest.raises(QmpError, match="postmigrate|another process"):
             source.qmp.command("cont")
 
@@ -264,7 +273,7 @@ def run(walk, case):
     walk.settings(source)
     walk.settings(destination)
     set_limits_of(case, source, destination)
-    faulty, other = (source, destination) if case.side == SOURCE else (destination, source)
+    faulty = source if case.side == SOURCE else destination
     arm(faulty, case)
     uri = walk.uri(destination)
     destination.qmp.command("migrate-incoming", uri=uri)
@@ -275,6 +284,9 @@ def run(walk, case):
         time.sleep(0.03)
         migrate(source, uri, case)
         await_fault(faulty, case)
+        if case.waits_for_ever():
+            assert state_of(destination) is None
+            end_hanging(walk, case, faulty, NOBODY)
         if case.side == SOURCE and case.ends_process:
             guest_in = await_destination(destination, case)
         else:
@@ -282,16 +294,19 @@ def run(walk, case):
             if not case.ends_process and guest_in == DESTINATION:
                 assert settled(destination)["status"] == "completed"
                 assert destination.status() == "running"
-            elif not case.ends_process:
-                assert await_destination(destination, case) == NOBODY
-        if case.kind == "hang":
-            guest_in = end_hanging(walk, case, faulty, other, guest_in)
+            elif not case.ends_process and await_destination(destination, case) == DESTINATION:
+                assert guest_in == HELD
+                guest_in = DESTINATION
+        if case.kind == "hang" and not case.waits_for_ever():
+            guest_in = end_hanging(walk, case, faulty, guest_in)
         elif case.ends_process and case.side == DESTINATION and guest_in == DESTINATION:
             guest_in = NOBODY
         assert guest_in in case.guest_ends_in()
         check_owner(source, destination, guest_in)
         if source.alive():
             check_words_of_source(source, case, guest_in)
+        if guest_in == HELD:
+            continue_here(walk, source, destination)
     finally:
         packets = stream.stop()
     assert packets["sent"] > 0 and packets["duplicated"] == 0, packets
@@ -301,7 +316,7 @@ def run(walk, case):
         assert not guest.answers(0.1)
         begin_anew(walk, source, destination)
     else:
-        holder = source if guest_in == SOURCE else destination
+        holder = destination if guest_in == DESTINATION else source
         # Soon: a guest that has come to another wire is announced there for a while.
         eventually(lambda: holds(holder) == walk.held_at_first, 10.0, f"{holds(holder)} as {walk.held_at_first}")
         follow(walk, source, destination, guest_in)
@@ -310,7 +325,7 @@ def run(walk, case):
     return guest_in
 
 
-def end_hanging(walk, case, hanging, other, guest_in):
+def end_hanging(walk, case, hanging, guest_in):
     """Kills the process that hangs; until then it ran the guest only if the guest was its own."""
     if case.guest_runs_until_killed():
         assert_guest_runs(hanging)
@@ -323,6 +338,15 @@ def end_hanging(walk, case, hanging, other, guest_in):
     hanging.wait()
     its_own = guest_in == NOBODY if case.side == SOURCE else guest_in == DESTINATION
     return NOBODY if its_own else guest_in
+
+
+def continue_here(walk, source, destination):
+    """What an operator does who has looked: the destination has ended, so the guest goes on in the source."""
+    assert not destination.alive()
+    assert not walk.guest.answers(0.1)
+    source.qmp.command("cont")
+    assert source.status() == "running"
+    assert walk.guest.answers(5.0)
 
 
 def check_owner(source, destination, guest_in):
@@ -407,8 +431,9 @@ def table(mode, outcomes):
     counts = collections.Counter(outcomes.values())
     points = len({case.point for case in outcomes})
     lines += ["", f"{len(outcomes)} runs at {points} points: {counts['s']} times the guest stayed in the source (s), "
-                  f"{counts['d']} times it moved to the destination (d), {counts['-']} times it ended with the "
-                  f"process that had it (-), {counts['F']} broke the promise (F)"]
+                  f"{counts['d']} times it moved to the destination (d), {counts['c']} times the source held "
+                  f"it until its operator's cont (c), {counts['-']} times it ended with the process that had it (-), "
+                  f"{counts['F']} broke the promise (F)"]
     return "\n".join(lines)
 
 
