@@ -103,7 +103,7 @@ functional-probe: build variant
 functional-sanitized: unit variant
 	@PAGURUS_BUILD=$(abspath $(SANITIZED)) tests/functional/run probe
 
-# Faults at every point of a migration, on both sides: every kind in a hand-over, two of each where RAM is copied.
+# Faults at every point of a migration, on both sides: every kind in a hand-over, some where RAM is copied.
 functional-faults: faults
 	@PAGURUS_BUILD=$(abspath $(FAULTS)) PAGURUS_FAULT_SAMPLE=1 tests/functional/run faults
 

@@ -262,8 +262,15 @@ def sample(mode):
     chosen = []
     for number, point in enumerate(POINTS):
         at_point = [case for case in cases(mode) if case.point == point]
-        chosen += [at_point[(number + offset) % len(at_point)] for offset in (0, 3) if at_point]
+        chosen += [at_point[(number + offset) % len(at_point)] for offset in _offsets(mode, point) if at_point]
     return chosen
+
+
+def _offsets(mode, point):
+    if not mode.tcp or passed(point, "source.state.before"):
+        return 0, 3
+    # Until then TCP is only another channel: one kind at every second point.
+    return (POINTS.index(point) // 2,) if point.endswith("after") else ()
 
 
 def _possible(case):
