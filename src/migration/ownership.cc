@@ -34,7 +34,7 @@ Result<Ownership> Ownership::adopt(UniqueFd memfd) {
       info.st_size != static_cast<off_t>(kPageSize)) {
     return fail("the ownership word is not in a sealed memfd of {} bytes", kPageSize);
   }
-  auto page = TRY(Mapping::of_fd(memfd.get(), 0, kPageSize, Mapping::Sharing::kShared));
+  auto page = TRY_DOING("the ownership word", Mapping::of_fd(memfd.get(), 0, kPageSize, Mapping::Sharing::kShared));
   return Ownership(std::move(memfd), std::move(page));
 }
 
