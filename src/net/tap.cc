@@ -33,6 +33,9 @@ Result<ifreq> queue_of(int fd) {
     return fail_errno(errno, "file descriptor {} is not attached to a TAP", fd);
   }
   if ((request.ifr_flags & IFF_TAP) == 0) return fail("file descriptor {} is a TUN, not a TAP", fd);
+  if ((::fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR) {
+    return fail("TAP '{}' is not open for reading and writing", request.ifr_name);
+  }
   return request;
 }
 
@@ -222,6 +225,8 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
     return fail("TAP '{}' has a vnet header of {} bytes where {} were announced", state.ifname, header_size,
                 state.vnet_header_size);
   }
+  // Nothing is set here: whoever opened it has made it so, or is no process of ours.
+  if ((::fcntl(state.fd.get(), F_GETFL) & O_NONBLOCK) == 0) return fail("TAP '{}' blocks its reader", state.ifname);
   if (!state.enabled) return fail("TAP '{}' is disabled, which a single queue cannot be", state.ifname);
   vnet_header_ = has_header;
   offloads_ = {.csum = state.has_csum,
