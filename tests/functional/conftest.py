@@ -15,6 +15,7 @@ from vmm import BUILD, eventually
 os.environ["PAGURUS_FUNCTIONAL_TEST"] = str(os.getpid())
 os.environ.setdefault("PAGURUS_UDP_PROBE", str(BUILD / "udp-probe"))
 
+from false_source import record  # noqa: E402
 from guest import Guest, processes_of_this_run  # noqa: E402
 
 
@@ -113,3 +114,19 @@ def shared(module_directory, nothing_left_by_module):
     shared_guest.boot()
     yield shared_guest
     shared_guest.remove()
+
+
+@pytest.fixture(scope="module")
+def shared_recording(shared, module_directory):
+    """HELLO and PREPARE as the shared guest's process sends them, without the descriptors."""
+    return record(shared, module_directory)
+
+
+@pytest.fixture(scope="module")
+def shared_waiting(shared, module_directory):
+    """A destination that must go on waiting, whatever it is told before PREPARE."""
+    process = shared.destination()
+    process.qmp.command("migrate-incoming", uri=f"unix:{module_directory}/waiting")
+    yield process
+    shared.vmms.remove(process)
+    process.quit()

@@ -34,6 +34,33 @@ def frame(kind, body=b"", fds=0, magic=MAGIC, version=VERSION, length=None, crc=
                        zlib.crc32(body) if crc is None else crc, 0) + body
 
 
+class Section:
+    """Where a section lies in a message: .begin and .end of the whole, .indices of its descriptors, which are at .fds."""
+
+    def __init__(self, body, begin):
+        self.begin = begin
+        size, = struct.unpack_from("<I", body, begin)
+        self.name = body[begin + 4:begin + 4 + size].decode()
+        at = begin + 4 + size + 3
+        size, = struct.unpack_from("<I", body, at)
+        self.bytes = at + 4
+        self.fds = self.bytes + size + 4
+        count, = struct.unpack_from("<I", body, self.fds - 4)
+        self.indices = struct.unpack_from(f"<{count}I", body, self.fds)
+        self.end = self.fds + 4 * count
+
+
+def sections_of(kind, body):
+    """The sections of a PREPARE or STATE, in their order."""
+    at = {PREPARE: 8, STATE: 9}[kind]
+    count, = struct.unpack_from("<I", body, at)
+    sections = []
+    for _ in range(count):
+        sections.append(Section(body, sections[-1].end if sections else at + 4))
+    assert sections[-1].end == len(body)
+    return sections
+
+
 class Received:
     def __init__(self, kind, body, fds):
         self.kind, self.body, self.fds = kind, body, fds

@@ -10,49 +10,13 @@ import sys
 import pytest
 
 import peer
-from false_destination import FalseDestination, held_by
-from guest import give, migration, prepare, settled
-from peer import Listener, OwnershipWord, Peer, frame
+from false_destination import held_by
+from false_source import RAM_SIZE, ends_with_a_sentence, ownership_word, send_prepare, waits_on
+from guest import give, migration, prepare
+from peer import OwnershipWord, Peer, frame
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
-
-RAM_SIZE = 64 << 20
-
-
-@pytest.fixture(scope="module")
-def shared_recording(shared, module_directory):
-    """HELLO and PREPARE as the shared guest's process sends them, without the descriptors."""
-    listener = Listener(module_directory / "recorder")
-    try:
-        false = FalseDestination(shared.vmms[0], listener)
-        false.welcome()
-        prepared = false.peer.receive()
-        prepared.close()
-        shared.vmms[0].qmp.command("migrate_cancel")
-        false.peer.close()
-        settled(shared.vmms[0])
-    finally:
-        listener.close()
-    return false.hello.body, prepared.body
-
-
-@pytest.fixture(scope="module")
-def shared_waiting(shared, module_directory):
-    """A destination that must go on waiting, whatever it is told before PREPARE."""
-    process = shared.destination()
-    process.qmp.command("migrate-incoming", uri=f"unix:{module_directory}/waiting")
-    yield process
-    shared.vmms.remove(process)
-    process.quit()
-
-
-def waits_on(process, *words):
-    info = eventually(lambda: (i := migration(process))["status"] == "failed" and i, 10.0, "the failure")
-    for word in words:
-        assert word in info["error-desc"], info
-    assert process.alive() and process.status() == "inmigrate"
-
 
 HOSTILE = {
     "nothing at all": b"",
@@ -221,34 +185,6 @@ def test_sources_that_died_in_the_queue_are_passed_over(guest):
     assert give(source, f"unix:{path}")["status"] == "completed"
     source.quit()
     assert guest.ask()["boot_count"] == 1
-
-
-def send_prepare(guest, recording, ram, ownership, body=None):
-    """A destination that gets these descriptors as RAM and ownership word; returns it and the channel."""
-    destination = guest.destination()
-    path = guest.directory / "mig"
-    destination.qmp.command("migrate-incoming", uri=f"unix:{path}")
-    source = Peer.connect(path)
-    source.send(frame(peer.HELLO, recording[0]))
-    assert source.receive().kind == peer.WELCOME
-    source.send(frame(peer.PREPARE, recording[1] if body is None else body, fds=2), [ram, ownership])
-    os.close(ram)
-    os.close(ownership)
-    return destination, source
-
-
-def ownership_word(value=peer.OWNED_BY_SOURCE):
-    fd = peer.sealed_memfd(4096)
-    OwnershipWord(fd).value = value
-    return fd
-
-
-def ends_with_a_sentence(destination, *words):
-    assert destination.wait(10) == 1, destination.stderr()
-    lines = [line for line in destination.stderr().splitlines() if "did not come in" in line]
-    assert len(lines) == 1, destination.stderr()
-    for word in words:
-        assert word in lines[0], lines[0]
 
 
 def test_ram_that_is_no_memfd_ends_the_destination(guest, shared_recording):

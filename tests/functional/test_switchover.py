@@ -12,6 +12,7 @@ from false_destination import FalseDestination
 from guest import UdpProbe, give, hand_over, migration, prepare, settled
 from peer import Listener, Peer, frame
 from qmp import Qmp, QmpError
+from relay import Relay
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
@@ -317,31 +318,6 @@ def test_quit_at_the_same_moment_as_an_end_takes_the_guest_back_or_leaves_it(gue
     assert (false.word.value == peer.TAKEN_BACK) == ran_again, (false.word.value, ran_again)
     second.close()
     false.peer.close()
-
-
-class Relay:
-    """Stands between a real source and a real destination, and looks at what it passes on."""
-
-    def __init__(self, guest, source, destination):
-        real = f"{guest.directory}/real"
-        destination.qmp.command("migrate-incoming", uri=f"unix:{real}")
-        listener = Listener(guest.directory / "relay")
-        prepare(source)
-        source.qmp.command("migrate", uri=f"unix:{listener.path}")
-        self.source = listener.accept()
-        listener.close()
-        self.destination = Peer.connect(real)
-
-    @staticmethod
-    def pass_on(sender, receiver):
-        message = sender.receive()
-        receiver.send(frame(message.kind, message.body, fds=len(message.fds)), message.fds)
-        message.close()
-        return message.kind
-
-    def close(self):
-        self.source.close()
-        self.destination.close()
 
 
 @pytest.mark.parametrize("attempt", range(3))
