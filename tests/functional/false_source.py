@@ -34,9 +34,10 @@ def waits_on(process, *words):
     assert process.alive() and process.status() == "inmigrate"
 
 
-def send_prepare(guest, recording, ram, ownership, body=None):
+def send_prepare(guest, recording, ram, ownership, body=None, **limits):
     """A destination that gets these descriptors as RAM and ownership word; returns it and the channel."""
     destination = guest.destination()
+    destination.qmp.command("migrate-set-parameters", **limits)
     path = guest.directory / "mig"
     destination.qmp.command("migrate-incoming", uri=f"unix:{path}")
     source = Peer.connect(path)

@@ -53,10 +53,11 @@ class Guest:
                 "-kernel", options["kernel"], "-append", append, "-netdev", options["netdev"],
                 "-device", options["device"], "-serial", options["serial"], *options["extra"]]
 
-    def launch(self, *more, pass_fds=(), qmp=True, binary=vmm.PAGURUS, **changes):
+    def launch(self, *more, pass_fds=(), qmp=True, binary=vmm.PAGURUS, prefix=(), **changes):
         """A further process with this guest's words and some more."""
         name = f"p{next(self._numbers)}"
-        process = Vmm(self.directory, name, [*self.words(**changes), *more], binary=binary, pass_fds=pass_fds, qmp=qmp)
+        process = Vmm(self.directory, name, [*self.words(**changes), *more], binary=binary, pass_fds=pass_fds, qmp=qmp,
+                      prefix=prefix)
         self.vmms.append(process)
         return process
 

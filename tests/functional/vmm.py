@@ -18,7 +18,8 @@ VARIANT = pathlib.Path(__file__).resolve().parents[2] / "build" / "variant" / "p
 class Vmm:
     """One pagurus process.  `arguments` are all its arguments but the QMP socket's."""
 
-    def __init__(self, directory, name, arguments, binary=PAGURUS, pass_fds=(), qmp=True, stdin=subprocess.DEVNULL):
+    def __init__(self, directory, name, arguments, binary=PAGURUS, pass_fds=(), qmp=True, stdin=subprocess.DEVNULL,
+                 prefix=()):
         self.name = name
         self.directory = directory
         self.qmp_path = directory / f"{name}.qmp"
@@ -27,7 +28,7 @@ class Vmm:
         self.console_path = directory / f"{name}.console"
         with open(self.stderr_path, "wb") as stderr, open(self.console_path, "wb") as stdout:
             self.process = subprocess.Popen(
-                [str(binary), *self.arguments, "-qmp", f"unix:{self.qmp_path},server=on,wait=off"],
+                [*prefix, str(binary), *self.arguments, "-qmp", f"unix:{self.qmp_path},server=on,wait=off"],
                 stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
         self.pid = self.process.pid
         self._qmp = None
@@ -92,6 +93,19 @@ def file_descriptors(pid):
 def descriptors(process):
     """What a process has open; its own output files by their place, not by its name."""
     return [name.replace(f"/{process.name}.", "/") for name in file_descriptors(process.pid)]
+
+
+def peak_memory(pid):
+    """Bytes that the process had in memory at most."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel does not tell")
+
+
+def sanitized():
+    """These programs keep memory that they have freed, so as to catch its use."""
+    return b"__asan_init" in PAGURUS.read_bytes()
 
 
 def thread_count(pid):
