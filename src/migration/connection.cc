@@ -48,6 +48,7 @@ void Connection::on_ready(uint32_t events) {
 }
 
 void Connection::deliver() {
+  next_read_ = event::Watch();
   int64_t end_ns = monotonic_ns() + kTurnNs;
   while (open_ && !closing_) {
     auto message = channel_.try_receive();
@@ -100,6 +101,7 @@ void Connection::lose(const Error& why) {
   open_ = false;
   socket_watch_ = event::Watch();
   death_watch_ = event::Watch();
+  next_read_ = event::Watch();
   callbacks_.on_lost(why);
 }
 

@@ -91,6 +91,7 @@ Result<void> Channel::flush() {
     if (!sent) {
       // Whoever is told so takes it as not sent: it must not follow after all, with what is said next.
       ::shutdown(fd_.get(), SHUT_WR);
+      queue_.clear();
       return std::unexpected(std::move(sent.error()));
     }
     if (!*sent) return {};
