@@ -53,9 +53,9 @@ def source(shared):
 
 
 def positions(data, ends=(), count=40):
-    """Where to cut: spread over all of it, at the ends of its parts and next to them, in the header, before the end."""
+    """Where to cut: spread over all of it, at the ends of its parts and before them, around the header, at the end."""
     spread = {len(data) * i // count for i in range(count)}
-    near = {end + step for end in ends for step in (-1, 0, 1)}
+    near = {end + step for end in ends for step in (-1, 0)}
     return sorted(at for at in spread | near | {1, 23, 24, 25, len(data) - 1} if 0 <= at < len(data))
 
 
@@ -76,9 +76,8 @@ def test_a_hello_is_cut_at_every_byte(shared_waiting, module_directory, shared_r
 
 
 def ends_of_sections(kind, body):
-    """Of each part of a section, in the frame."""
-    return [peer.HEADER.size + at for section in peer.sections_of(kind, body)
-            for at in (section.begin, section.bytes, section.fds, section.end)]
+    """In the frame."""
+    return [peer.HEADER.size + section.end for section in peer.sections_of(kind, body)]
 
 
 @pytest.mark.parametrize("how", ["the bytes end", "the message is shorter"])
@@ -361,7 +360,9 @@ def bounded_memory(process, more=0):
 
 @contextlib.contextmanager
 def answers_meanwhile(process, limit=5.0):
-    """The process answers QMP in that time, whatever is sent to it in the meantime."""
+    """The process answers QMP in that many seconds, whatever is sent to it in the meantime."""
+    if sanitized():
+        limit *= 5
     done, waits = threading.Event(), []
 
     def ask():
@@ -495,6 +496,8 @@ def test_ram_without_end_leaves_time_for_others(guest, shared_copy_recording, wh
     with bounded_memory(false.destination, more=RAM_SIZE), answers_meanwhile(false.destination, 2.0):
         send_as_much_as_goes(false.peer, for_some_time())
     assert false.destination.alive()
+    # What waits to be read goes with the connection.
+    false.peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("<ii", 1, 0))
     false.peer.socket.close()
     ends_with_a_sentence(false.destination)
     false.close(guest)
@@ -582,7 +585,10 @@ def test_a_source_of_another_user_takes_root_for_a_peer(guest, listener):
     # The other way round it is somebody else for root.
     destination = guest.destination()
     destination.qmp.command("migrate-incoming", uri=f"unix:{guest.directory}/mig")
-    assert give(source, f"unix:{guest.directory}/mig")["status"] == "failed"
+    # It may have hung up before HELLO is sent, which is then the command's error.
+    with contextlib.suppress(QmpError):
+        source.qmp.command("migrate", uri=f"unix:{guest.directory}/mig")
+    assert settled(source)["status"] == "failed"
     assert f"the peer runs as user {STRANGER}, this process as user 0" in destination.stderr()
     assert source.status() == "running"
     guest.check()
