@@ -78,6 +78,17 @@ class Qmp:
         events, self.events = self.events, []
         return events
 
+    def events_to_the_end(self):
+        """All events until the server has closed the connection; answers are passed over."""
+        try:
+            while True:
+                message = self._read_object()
+                if "event" in message:
+                    self.events.append(message)
+        except OSError:
+            events, self.events = self.events, []
+            return events
+
     def _pump(self, seconds):
         if b"\n" not in self.buffer:
             if not select.select([self.socket], [], [], seconds)[0]:

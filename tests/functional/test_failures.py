@@ -21,13 +21,19 @@ def some_moment(moments):
     time.sleep(moments.uniform(0, moments.choice(MOMENTS)))
 
 
-def start_migrating(guest, source):
-    """Sends `migrate` without waiting for its answer, so that what follows happens at any moment of it."""
+def ready_to_migrate(guest, source):
+    """A destination that waits, and what gives `migrate` without waiting for its answer."""
     destination = guest.destination()
     prepare(source)
     uri = f"unix:{guest.directory}/{destination.name}.mig"
     destination.qmp.command("migrate-incoming", uri=uri)
-    source.qmp.send({"execute": "migrate", "arguments": {"uri": uri}})
+    return destination, lambda: source.qmp.send({"execute": "migrate", "arguments": {"uri": uri}})
+
+
+def start_migrating(guest, source):
+    """What follows happens at any moment of the hand-over."""
+    destination, migrate = ready_to_migrate(guest, source)
+    migrate()
     return destination
 
 

@@ -1,6 +1,5 @@
 """The moments around the pause: cancel, pre-switchover, time limits, and commands that come in between."""
 
-import json
 import os
 import signal
 import time
@@ -276,18 +275,6 @@ def test_a_hand_over_to_and_fro_after_failures(guest, listener):
     guest.check()
 
 
-def events_to_the_end(qmp):
-    """The names of all events until the process has closed the connection."""
-    data = qmp.buffer
-    try:
-        while part := qmp.socket.recv(65536):
-            data += part
-    except OSError:
-        pass
-    told = qmp.events + [json.loads(line) for line in data.splitlines() if line.strip()]
-    return [message["event"] for message in told if "event" in message]
-
-
 @pytest.mark.parametrize("what", ["refused", "limit", "cancel"])
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_quit_at_the_same_moment_as_an_end_takes_the_guest_back_or_leaves_it(guest, listener, what, order):
@@ -314,7 +301,7 @@ def test_quit_at_the_same_moment_as_an_end_takes_the_guest_back_or_leaves_it(gue
         step()
     os.kill(source.pid, signal.SIGCONT)
     assert source.wait() == 0
-    ran_again = "RESUME" in events_to_the_end(source.qmp)
+    ran_again = "RESUME" in [event["event"] for event in source.qmp.events_to_the_end()]
     assert (false.word.value == peer.TAKEN_BACK) == ran_again, (false.word.value, ran_again)
     second.close()
     false.peer.close()
