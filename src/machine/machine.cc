@@ -224,6 +224,7 @@ void Machine::Impl::report_events() {
 
 Result<void> Machine::Impl::set_link(const std::string& name, bool up) {
   TRY(check_not_leaving());
+  if (state_ == RunState::kPostMigrate) return fail("the guest has left this process: set its link where it is");
   for (auto& nic : board_->nics()) {
     if (nic->config().id != name && nic->config().netdev != name) continue;
     nic->set_link(up);

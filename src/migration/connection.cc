@@ -122,6 +122,8 @@ void Connection::close_and_watch(std::function<void()> on_death) {
 void Connection::close_when_drained() {
   if (!open_ || !channel_.answers() || channel_.drained()) return close();
   closing_ = true;
+  // What the peer still sends is read by nobody.
+  socket_watch_.set_events(EPOLLOUT);
   Connection* self = this;
   auto patience = loop_.after(kPatienceUs, [self] { self->close(); });
   if (!patience) return close();

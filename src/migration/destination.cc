@@ -134,9 +134,10 @@ Result<void> Destination::on_hello(const wire::Hello& hello) {
   mode_ = hello.mode;
   environment_.on_status(Status::kActive, "");
   TRY(await(Step::kWelcomed, parameters_.prepare_timeout_ms / 2, "PREPARE"));
-  for (const std::string& section : welcome.unknown) {
-    log_warning("the source has an optional state section '{}', which is unknown here and will be passed over",
-                section);
+  if (!welcome.unknown.empty()) {
+    log_warning(
+        "the source has {} optional state sections that are unknown here and will be passed over, the first is '{}'",
+        welcome.unknown.size(), welcome.unknown.front());
   }
   if (!connection_->answers()) return {};
   TRY(before(FaultStep::kDestinationWelcome));
@@ -313,7 +314,8 @@ void Destination::end(const Error& why) {
 
 void Destination::turn_away(const Error& why) {
   // Best effort: the closed channel says it too, without the reason.
-  if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why.message()});
+  if (connection_->answers())
+    (void)connection_->send(wire::MessageType::kRefused, wire::Refused::because(why.message()));
   connection_->close();
 }
 

@@ -384,7 +384,7 @@ void Source::end(Status status, const std::string& why) {
   if (status != Status::kCompleted) {
     if (ownership_) ownership_->claim_back_for_source();
     // Best effort: it tells the destination's operator why; the closed channel tells the process.
-    if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused{why});
+    if (connection_->answers()) (void)connection_->send(wire::MessageType::kRefused, wire::Refused::because(why));
     connection_->close_when_drained();
   } else {
     pid_t pid = connection_->peer_pid();

@@ -178,6 +178,8 @@ const vmstate::Description& Running::description() {
   return kDescription;
 }
 
+Refused Refused::because(const std::string& reason) { return {.reason = reason.substr(0, kMaxText)}; }
+
 const vmstate::Description& Refused::description() {
   static constexpr auto kFields = std::array{field<&Refused::reason>("reason", {.max = kMaxText})};
   static constexpr vmstate::Description kDescription{"refused", 1, kFields};

@@ -161,6 +161,8 @@ struct Running {
 };
 
 struct Refused {
+  // As much of it as a receiver takes.
+  static Refused because(const std::string& reason);
   std::string reason;
   static const vmstate::Description& description();
 };
