@@ -1,6 +1,7 @@
 """A guest that resets or powers off in the middle of a hand-over, or is told to: it ends in one process, as asked."""
 
 import contextlib
+import json
 import random
 import socket
 
@@ -139,9 +140,9 @@ def test_a_guest_is_stopped_or_continued_before_it_leaves_or_not_at_all(guest, c
         destination, migrate = ready_to_migrate(guest, process)
         migrate()
         some_moment(moments)
-        # One after the other, without anything in between: where the command found the guest.
-        process.qmp.send({"execute": command})
-        process.qmp.send({"execute": "query-status"})
+        # In one piece, so that nothing happens in between: where the command found the guest.
+        both = [{"execute": command}, {"execute": "query-status"}]
+        process.qmp.socket.sendall(b"".join(json.dumps(request).encode() for request in both))
         assert answer_of(process) == ""
         answer = answer_of(process)
         where = process.qmp.answer()["status"]
