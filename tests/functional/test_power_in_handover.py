@@ -1,7 +1,6 @@
 """A guest that resets or powers off in the middle of a hand-over, or is told to: it ends in one process, as asked."""
 
 import contextlib
-import json
 import random
 import socket
 
@@ -140,17 +139,19 @@ def test_a_guest_is_stopped_or_continued_before_it_leaves_or_not_at_all(guest, c
         destination, migrate = ready_to_migrate(guest, process)
         migrate()
         some_moment(moments)
-        # In one piece, so that nothing happens in between: where the command found the guest.
-        both = [{"execute": command}, {"execute": "query-status"}]
-        process.qmp.socket.sendall(b"".join(json.dumps(request).encode() for request in both))
+        process.qmp.send({"execute": command})
+        process.qmp.send({"execute": "query-status"})
         assert answer_of(process) == ""
         answer = answer_of(process)
         where = process.qmp.answer()["status"]
         assert answer == "" or "on its way to another process" in answer or "runs in another process" in answer, answer
         assert settled(process)["status"] == "completed"
         assert settled(destination)["status"] == "completed"
-        obeyed = answer == "" and where != "postmigrate"
-        assert destination.status() == (asked if obeyed else before), (answer, where)
+        possible = {asked} if answer == "" else {before}
+        if command == "stop" and where == "postmigrate":
+            # A process whose guest has gone stops nothing, and says nothing.
+            possible.add(before)
+        assert destination.status() in possible, (answer, where)
         assert process.status() == "postmigrate"
         process.quit()
         process = destination
