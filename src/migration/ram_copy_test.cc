@@ -130,6 +130,15 @@ TEST_F(RamCopyTest, what_is_written_meanwhile_is_sent_again) {
   EXPECT_EQ(source->statistics().dirty_sync_count, 3u);
 }
 
+TEST_F(RamCopyTest, what_a_running_guest_wrote_in_a_second_is_still_told_when_it_is_held_still) {
+  begin();
+  fill(from.ram(), 0, 4, 1);
+  ASSERT_TRUE(source->sync(1000 * kMs));
+  source->begin_pause();
+  ASSERT_TRUE(source->sync(1001 * kMs));
+  EXPECT_EQ(source->statistics().dirty_pages_rate, 4u);
+}
+
 TEST_F(RamCopyTest, a_page_that_becomes_zero_is_sent_as_zero) {
   fill(from.ram(), 0, 2048, 7);
   begin();

@@ -94,8 +94,11 @@ void RamSource::count(const wire::Ram& message) {
 Result<void> RamSource::sync(int64_t now_ns) {
   memory::PageBitmap written(dirty_.pages());
   TRY(ram_.collect_dirty(written));
-  auto ns = static_cast<double>(std::max<int64_t>(1, now_ns - round_began_ns_));
-  statistics_.dirty_pages_rate = static_cast<uint64_t>(static_cast<double>(written.count()) * 1e9 / ns);
+  // In the pause nobody writes: what is wanted is how fast the guest wrote while it ran.
+  if (!in_pause_) {
+    auto ns = static_cast<double>(std::max<int64_t>(1, now_ns - round_began_ns_));
+    statistics_.dirty_pages_rate = static_cast<uint64_t>(static_cast<double>(written.count()) * 1e9 / ns);
+  }
   dirty_.take(written);
   remaining_pages_ = dirty_.count();
   ++statistics_.dirty_sync_count;
