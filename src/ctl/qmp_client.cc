@@ -2,24 +2,19 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "ctl/unix_address.h"
 
 namespace pagurus::ctl {
 
 using qapi::Json;
 
 Result<QmpClient> QmpClient::connect(const std::string& path, Patience patience, Bands bands) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return fail("'{}' cannot be the path of a UNIX socket (1 to {} bytes)", path, sizeof address.sun_path - 1);
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
+  sockaddr_un address = TRY(unix_address(path));
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno(errno, "cannot create a socket");
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {

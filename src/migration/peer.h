@@ -36,12 +36,6 @@ struct Extra {
   vmstate::Movable* movable;
 };
 
-// The end of one side's work, told to its owner.
-struct Outcome {
-  Status status;
-  std::string error;
-};
-
 std::vector<wire::SectionData> to_messages(std::vector<machine::SavedSection> sections);
 std::vector<machine::LoadedSection> to_sections(std::vector<wire::SectionData> messages);
 

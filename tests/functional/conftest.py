@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 import network
+from peer import Listener
 from vmm import BUILD, eventually
 
 # Processes of this run are recognized by this word in their environment, daemons included.
@@ -52,6 +53,24 @@ def module_directory():
     path = make_directory()
     yield path
     remove_directory(path)
+
+
+@pytest.fixture
+def runtime_directory(directory, monkeypatch):
+    """Where pagurusctl puts its socket; it must be empty again at the end."""
+    path = directory / "runtime"
+    path.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
+    yield
+    assert list(path.iterdir()) == []
+
+
+@pytest.fixture
+def listener(directory):
+    """Where a false destination waits for a real source."""
+    result = Listener(directory / "false")
+    yield result
+    result.close()
 
 
 def watch_for_leftovers():

@@ -14,7 +14,7 @@ from peer import HEADER, Peer, frame, text, text_list
 from qmp import Qmp
 from vmm import PAGURUSCTL, VARIANT, ended, eventually, file_descriptors
 
-pytestmark = pytest.mark.probe
+pytestmark = [pytest.mark.probe, pytest.mark.usefixtures("runtime_directory")]
 
 PREPARE_COPY, RAM = 8, 9
 
@@ -35,16 +35,6 @@ def complaint_of(*arguments):
     assert done.returncode == 1
     assert done.stderr.startswith(b"pagurusctl: ")
     return done
-
-
-@pytest.fixture(autouse=True)
-def runtime_directory(directory, monkeypatch):
-    """Where pagurusctl puts its socket; it must be empty again at the end."""
-    path = directory / "runtime"
-    path.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
-    yield
-    assert list(path.iterdir()) == []
 
 
 # --- a running guest ------------------------------------------------------------------------------

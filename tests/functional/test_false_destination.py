@@ -9,17 +9,10 @@ import pytest
 import peer
 from false_destination import FalseDestination, held_by
 from guest import UdpProbe, hand_over, migration, settled
-from peer import Listener, frame
+from peer import frame
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
-
-
-@pytest.fixture
-def listener(directory):
-    result = Listener(directory / "false")
-    yield result
-    result.close()
 
 
 @pytest.fixture

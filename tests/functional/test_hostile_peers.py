@@ -19,7 +19,7 @@ import peer
 from false_destination import FalseDestination, held_by
 from false_source import RAM_SIZE, ends_with_a_sentence, ownership_word, send_prepare, waits_on
 from guest import give, prepare, settled
-from peer import Listener, OwnershipWord, Peer, frame
+from peer import OwnershipWord, Peer, frame
 from qmp import QmpError
 from relay import Relay
 from test_copy import FalseTcpDestination, free_port, waiting
@@ -28,13 +28,6 @@ from vmm import eventually, peak_memory, sanitized
 pytestmark = pytest.mark.probe
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def listener(directory):
-    result = Listener(directory / "false")
-    yield result
-    result.close()
 
 
 @pytest.fixture

@@ -9,19 +9,12 @@ import pytest
 import peer
 from false_destination import FalseDestination
 from guest import UdpProbe, give, hand_over, migration, prepare, settled
-from peer import Listener, Peer, frame
+from peer import Peer, frame
 from qmp import Qmp, QmpError
 from relay import Relay
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
-
-
-@pytest.fixture
-def listener(directory):
-    result = Listener(directory / "false")
-    yield result
-    result.close()
 
 
 def switch_on(process, *capabilities):

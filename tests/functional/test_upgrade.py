@@ -12,22 +12,12 @@ from guest import UdpProbe
 from qmp import Qmp, QmpError
 from vmm import PAGURUS, PAGURUSCTL, VARIANT, ended, eventually, file_descriptors
 
-pytestmark = pytest.mark.probe
+pytestmark = [pytest.mark.probe, pytest.mark.usefixtures("runtime_directory")]
 
 
 def ctl(*arguments, timeout=60):
     return subprocess.run([PAGURUSCTL, *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
                           check=False)
-
-
-@pytest.fixture(autouse=True)
-def runtime_directory(directory, monkeypatch):
-    """Where pagurusctl puts its socket; it must be empty again at the end."""
-    path = directory / "runtime"
-    path.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
-    yield
-    assert list(path.iterdir()) == []
 
 
 class Upgradable:

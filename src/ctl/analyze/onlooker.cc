@@ -3,13 +3,13 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "ctl/unix_address.h"
 #include "wire/channel.h"
 
 namespace pagurus::ctl {
@@ -84,12 +84,7 @@ Result<void> watch_stream(FrameReader& reader, StreamPrinter& printer) {
 }  // namespace
 
 Result<Onlooker> Onlooker::listen(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return fail("'{}' cannot be the path of a UNIX socket (1 to {} bytes)", path, sizeof address.sun_path - 1);
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
+  sockaddr_un address = TRY(unix_address(path));
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno(errno, "cannot create a socket");
   mode_t former = umask(0177);
