@@ -49,7 +49,7 @@ class Guest:
         self._log = scene.directory / "pagurus.log"
         with open(self._log, "wb") as log:
             self._first = scene.start(
-                [BUILD / "pagurus", "-machine", "pagurus-1.1", "-cpu", "host", "-m", "256M", "-smp", smp,
+                [BUILD / "pagurus", "-machine", "pagurus-1.2", "-cpu", "host", "-m", "256M", "-smp", smp,
                  "-kernel", KERNEL, "-initrd", INITRD, "-append", WORDS,
                  "-netdev", f"tap,id=n0,ifname={TAP},script=no,downscript=no",
                  "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56",

@@ -57,7 +57,7 @@ std::vector<Bytes> seeds() {
           bytes_of("socket,id=c,path=/x,server=on,wait=off"),
           bytes_of("file,id=c,path=/x,append=on"),
           bytes_of("memory-backend-memfd,id=m,size=0x10000k,hugetlb=on"),
-          bytes_of("-machine\npagurus-1.1\n-cpu\nhost\n-m\n256M\n-smp\n2\n-kernel\nk\n-initrd\ni\n-append\nquiet\n"
+          bytes_of("-machine\npagurus-1.2\n-cpu\nhost\n-m\n256M\n-smp\n2\n-kernel\nk\n-initrd\ni\n-append\nquiet\n"
                    "-netdev\ntap,id=n0,ifname=tap0,script=no,downscript=no\n-device\n"
                    "virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56\n-serial\nstdio\n-qmp\n"
                    "unix:/run/a.qmp,server=on,wait=off\n-incoming\ndefer"),

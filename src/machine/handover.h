@@ -89,8 +89,9 @@ class Handover : public LoggedRam {
   // The process was told to end: it neither runs a guest again nor takes one.
   virtual bool ending() const = 0;
   virtual int ram_fd() const = 0;
-  // Device state as it is now, taken while the guest runs: nothing waits for it.
-  virtual std::vector<SavedSection> save_rehearsal() = 0;
+  // Device state as it is now, taken while the guest runs: nothing waits for it.  And what the movables of
+  // `transfer` send early.
+  virtual std::vector<SavedSection> save_rehearsal(const std::set<std::string>& transfer) = 0;
   // Takes the vCPUs out of the guest and freezes queue workers and back ends.  Run state
   // finish-migrate.  Only after check_guest() in the same callback of the control loop.
   virtual void freeze() = 0;
@@ -117,7 +118,7 @@ class Handover : public LoggedRam {
   // Opens the back ends that will not arrive by transfer.
   virtual Result<void> open_untransferred(const std::set<std::string>& transfer) = 0;
   // Does what is slow (interrupt routes, doorbells, CPUID) for a state that is close to the real one.
-  virtual Result<void> load_rehearsal(std::vector<LoadedSection> sections) = 0;
+  virtual Result<void> load_rehearsal(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) = 0;
   // Every required section and every movable of `transfer` exactly once; a section that arrives as not
   // required is passed over if it is unknown here.
   using Origin = kvm::Origin;

@@ -40,13 +40,23 @@ Result<void> Machine::Impl::build() {
     return {};
   }
   TRY(open_back_ends());
-  return board_->allocate_ram();
+  return allocate_ram();
 }
 
 Result<void> Machine::Impl::open_back_ends() {
   for (auto& nic : board_->plan().nics) TRY(nic.backend->open());
   TRY(board_->plan().serial.backend->open());
   thaw_back_ends();
+  return {};
+}
+
+Result<void> Machine::Impl::allocate_ram() {
+  TRY(board_->allocate_ram());
+  return tell_ram();
+}
+
+Result<void> Machine::Impl::tell_ram() {
+  for (auto& nic : board_->plan().nics) TRY(nic.backend->ram_ready(board_->memory()));
   return {};
 }
 

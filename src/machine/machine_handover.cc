@@ -53,6 +53,9 @@ Result<LoadedSection> take(std::vector<LoadedSection>& sections, const std::stri
   return std::move(*section);
 }
 
+// The section of a movable's early state.
+std::string early_name(const MovableInfo& movable) { return "early " + movable.name; }
+
 void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic) {
   facts.push_back({fmt::format("device at 00:{:02x}.0", slot), fmt::format("virtio-net-pci,id={}", nic.id)});
   auto add = [&](const char* property, std::string value) {
@@ -166,9 +169,20 @@ SavedSection Machine::Impl::save_device(const DeviceSection& device) const {
           .fds = writer.fds()};
 }
 
-std::vector<SavedSection> Machine::Impl::save_rehearsal() {
+std::vector<SavedSection> Machine::Impl::save_rehearsal(const std::set<std::string>& transfer) {
   std::vector<SavedSection> saved{save_struct(kVcpuSection, kvm::VcpuStates{board_->vcpus().pristine_all()})};
   for (const auto& device : devices()) saved.push_back(save_device(device));
+  for (const auto& movable : movables()) {
+    const vmstate::Description* early = movable.movable->early();
+    if (early == nullptr || !transfer.contains(movable.name)) continue;
+    vmstate::Writer writer(type_.version_of(*early));
+    movable.movable->save_early(writer);
+    saved.push_back({.name = early_name(movable),
+                     .version = writer.version(),
+                     .required = false,
+                     .bytes = writer.bytes(),
+                     .fds = writer.fds()});
+  }
   return saved;
 }
 
@@ -242,7 +256,10 @@ void Machine::Impl::release(Left left) {
 
 // --- Destination ------------------------------------------------------------------------------
 
-Result<void> Machine::Impl::attach_ram(UniqueFd memfd) { return board_->adopt_ram(std::move(memfd)); }
+Result<void> Machine::Impl::attach_ram(UniqueFd memfd) {
+  TRY(board_->adopt_ram(std::move(memfd)));
+  return tell_ram();
+}
 
 Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& transfer) {
   for (auto& nic : board_->plan().nics) {
@@ -265,7 +282,20 @@ Result<void> Machine::Impl::load_device(const DeviceSection& device, LoadedSecti
                       [&](vmstate::Reader& reader) { return device.section->load(reader); });
 }
 
-Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections) {
+Result<void> Machine::Impl::adopt_early(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer) {
+  for (const auto& movable : movables()) {
+    const vmstate::Description* early = movable.movable->early();
+    if (early == nullptr || !transfer.contains(movable.name)) continue;
+    auto section = take_if_there(sections, early_name(movable));
+    if (!section) continue;
+    TRY(read_section(*section, *early, Turn::kRehearsal,
+                     [&](vmstate::Reader& reader) { return movable.movable->adopt_early(reader); }));
+  }
+  return {};
+}
+
+Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) {
+  TRY(adopt_early(sections, transfer));
   auto vcpus = TRY(take(sections, kVcpuSection));
   // Its clocks are nobody's, so it does not matter whose they were.
   TRY(load_vcpus(vcpus, Turn::kRehearsal, Origin::kThisHost));

@@ -53,7 +53,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   bool ending() const override { return quitting_; }
   int ram_fd() const override { return board_->memory().fd(); }
   memory::GuestMemory& ram() override { return board_->memory(); }
-  std::vector<SavedSection> save_rehearsal() override;
+  std::vector<SavedSection> save_rehearsal(const std::set<std::string>& transfer) override;
   Result<void> start_dirty_log() override { return board_->start_dirty_log(); }
   Result<void> collect_dirty(memory::PageBitmap& into) override { return board_->collect_dirty(into); }
   void stop_dirty_log() override { board_->stop_dirty_log(); }
@@ -63,9 +63,9 @@ class Machine::Impl final : private BoardListener, public Handover {
   void release(Left left) override;
   bool was_running() const override { return was_running_; }
   Result<void> attach_ram(UniqueFd memfd) override;
-  Result<void> allocate_ram() override { return board_->allocate_ram(); }
+  Result<void> allocate_ram() override;
   Result<void> open_untransferred(const std::set<std::string>& transfer) override;
-  Result<void> load_rehearsal(std::vector<LoadedSection> sections) override;
+  Result<void> load_rehearsal(std::vector<LoadedSection> sections, const std::set<std::string>& transfer) override;
   Result<void> load(std::vector<LoadedSection> sections, const std::set<std::string>& transfer, Origin origin) override;
   int64_t enter(Enter how) override;
   void report_events() override;
@@ -97,6 +97,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   void tell(const Moment& moment);
   void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
   Result<void> open_back_ends();
+  Result<void> tell_ram();
   void thaw_back_ends();
   void announce();
   // The sections of devices, in the order in which they are loaded.
@@ -107,6 +108,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   Result<void> load_vcpus(LoadedSection& section, Turn turn, Origin origin);
   Result<void> load_device(const DeviceSection& device, LoadedSection& section, Turn turn);
   Result<void> pass_over(const std::vector<LoadedSection>& sections) const;
+  Result<void> adopt_early(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   MovableInfo describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
                        vmstate::Movable& movable) const;

@@ -14,17 +14,18 @@ constexpr std::array kCompat10 = {
 
 // Declarations that have become younger since; in every type older than the change.
 #ifdef PAGURUS_VARIANT
-constexpr std::array kVersions11 = {StateVersion{"machine", 1}};
+constexpr std::array kVersions12 = {StateVersion{"machine", 1}};
 constexpr std::string_view kDefaultType = "pagurus-1.0";
 #else
-constexpr std::array<StateVersion, 0> kVersions11 = {};
-constexpr std::string_view kDefaultType = "pagurus-1.1";
+constexpr std::array<StateVersion, 0> kVersions12 = {};
+constexpr std::string_view kDefaultType = "pagurus-1.2";
 #endif
 
 constexpr std::array kTypes = {
-    MachineType{"pagurus-1.1", "PCI, virtio 1.2, ACPI; devices hand over their back ends", {}, kVersions11},
+    MachineType{"pagurus-1.2", "PCI, virtio 1.2, ACPI; devices hand over their back ends", {}, kVersions12},
+    MachineType{"pagurus-1.1", "as pagurus-1.2, without what virtio-net and PCI have learned since", {}, kVersions12},
     MachineType{"pagurus-1.0", "as pagurus-1.1, but backend-transfer of devices is off unless set", kCompat10,
-                kVersions11},
+                kVersions12},
 };
 
 }  // namespace

@@ -173,7 +173,7 @@ Result<void> Destination::begin_preparing() {
 
 Result<void> Destination::finish_preparing(std::vector<wire::SectionData> rehearsal) {
   TRY(environment_.machine.open_untransferred(transfer_));
-  TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(rehearsal))));
+  TRY_DOING("rehearsing the state", environment_.machine.load_rehearsal(to_sections(std::move(rehearsal)), transfer_));
   TRY(after(FaultStep::kDestinationPrepare));
   int64_t now = monotonic_ns();
   timeline_.add("prepare", prepare_began_ns_, now);

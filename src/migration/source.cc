@@ -138,7 +138,7 @@ Result<void> Source::prepare() {
 }
 
 Result<void> Source::send_prepare() {
-  auto rehearsal = to_messages(environment_.machine.save_rehearsal());
+  auto rehearsal = to_messages(environment_.machine.save_rehearsal(transfer_));
   if (local()) {
     wire::Prepare prepare{.ram = vmstate::Fd::lend(environment_.machine.ram_fd()),
                           .ownership = vmstate::Fd::lend(ownership_->fd()),

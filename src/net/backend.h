@@ -6,19 +6,23 @@
 // A back end created for an incoming guest stays pending until the hand-over has settled whether it
 // is transferred (adopt) or not (open).
 //
-// Threads: receive() and transmit() belong to the queue's worker, everything else to the control
-// thread, while the workers are frozen (set_offloads: see there).
+// A back end has one port for each queue pair; the first active_pairs() of them carry frames.  Or it serves
+// the device's rings itself (ring_server.h); then the front end moves no frames, unless the machine wants it
+// to, and the back end has ports as well.
+//
+// Threads: ports belong to the queue pairs' workers, everything else to the control thread, while the
+// workers are held still (set_offloads, set_active_pairs: see there).
 #pragma once
 
-#include <sys/uio.h>
-
-#include <cstddef>
 #include <cstdint>
-#include <span>
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "memory/guest_memory.h"
+#include "net/port.h"
+#include "net/ring_server.h"
 #include "vmstate/section.h"
 
 namespace pagurus::net {
@@ -35,11 +39,17 @@ struct Offloads {
   bool operator==(const Offloads&) const = default;
 };
 
-enum class IoStatus { kOk, kWouldBlock, kDropped };
+inline constexpr unsigned kMaxQueuePairs = 16;
 
-struct IoResult {
-  IoStatus status;
-  size_t bytes;  // kOk: header included
+// The front end as its back end sees it.  Control thread.
+class BackendListener {
+ public:
+  virtual ~BackendListener() = default;
+  // Runs `change` while no worker is in a port and no port is watched: the back end may exchange its ports'
+  // descriptors in there.
+  virtual void hold_still(const std::function<void()>& change) = 0;
+  // connected() has changed.
+  virtual void connection_changed() = 0;
 };
 
 class Backend : public vmstate::Movable {
@@ -63,12 +73,22 @@ class Backend : public vmstate::Movable {
   // negotiates), on whichever thread handles the register write.
   virtual Result<void> set_offloads(const Offloads& offloads) = 0;
 
-  // To watch for EPOLLIN; -1 while pending.
-  virtual int receive_fd() const = 0;
-  // Reads one frame.  kDropped: the host resource failed; nothing was read.
-  virtual IoResult receive(std::span<const iovec> frame) = 0;
-  // Writes one frame.  kDropped: the host refused this frame; it is lost, as on a real wire.
-  virtual IoResult transmit(std::span<const iovec> frame) = 0;
+  // 1..kMaxQueuePairs; constant.
+  virtual unsigned queue_pairs() const = 0;
+  // The driver uses the first `pairs` queue pairs from now on, at least one.  As set_offloads(), by the running
+  // guest's side only.
+  virtual Result<void> set_active_pairs(unsigned pairs) = 0;
+  // pair: below queue_pairs().
+  virtual Port& port(unsigned pair) = 0;
+  // nullptr: the front end serves the rings and moves the frames through the ports.
+  virtual RingServer* ring_server() { return nullptr; }
+
+  // Whether there is somebody at the other end of the wire; the guest is told.
+  virtual bool connected() const { return true; }
+  // Called once, before the back end is opened or adopted; outlives it, or nullptr.
+  virtual void set_listener(BackendListener*) {}
+  // The guest's RAM is there: before the guest runs, on a destination before the pause.  Outlives this.
+  virtual Result<void> ram_ready(const memory::GuestMemory&) { return {}; }
 };
 
 }  // namespace pagurus::net

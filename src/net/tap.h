@@ -36,7 +36,7 @@ struct TapConfig {
   static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
 };
 
-class Tap final : public Backend {
+class Tap final : public Backend, private Port {
  public:
   // The back end is pending: open() or adopt() brings it to life.
   static std::unique_ptr<Tap> create(TapConfig config, NamedFds& named_fds);
@@ -51,9 +51,9 @@ class Tap final : public Backend {
   bool vnet_header() const override { return vnet_header_; }
   Offloads offloads() const override { return offloads_; }
   Result<void> set_offloads(const Offloads& offloads) override;
-  int receive_fd() const override { return fd_.get(); }
-  IoResult receive(std::span<const iovec> frame) override;
-  IoResult transmit(std::span<const iovec> frame) override;
+  unsigned queue_pairs() const override { return 1; }
+  Result<void> set_active_pairs(unsigned) override { return {}; }
+  Port& port(unsigned) override { return *this; }
 
   Result<const vmstate::Description*> movable() const override;
   void freeze() override {}
@@ -64,6 +64,11 @@ class Tap final : public Backend {
 
  private:
   explicit Tap(TapConfig config, NamedFds& named_fds) : config_(std::move(config)), named_fds_(named_fds) {}
+  // Port.
+  int fd() const override { return fd_.get(); }
+  IoResult receive(std::span<const iovec> frame) override;
+  IoResult transmit(std::span<const iovec> frame) override;
+
   Result<UniqueFd> open_by_name();
   Result<void> set_up(UniqueFd fd);
 

@@ -34,6 +34,10 @@ class Section {
 //   destination:  pending ──adopt()──▶ frozen ──┬── thaw(): after the commit, in use
 //                                               └── destroyed: the source still has it, unharmed
 //
+// What the destination needs before the pause, so that little is left to do in it, travels as early state
+// while the source is in use: save_early() lends it, adopt_early() takes it in the pending resource.  It
+// promises nothing: the source may change its mind, and both sides must do without it.
+//
 // Contract of adopt(): take the resource over *without changing the object behind it*, because the
 // source may still need it: no ioctl that sets, no change of O_NONBLOCK, no detach.
 //
@@ -52,6 +56,10 @@ class Movable {
   virtual Result<void> save(Writer& writer) const = 0;
   // Only in a pending resource.  After a failure it is pending again.
   virtual Result<void> adopt(Reader& reader) = 0;
+  // The declaration of the early state; nullptr: there is none.
+  virtual const Description* early() const { return nullptr; }
+  virtual void save_early(Writer&) {}
+  virtual Result<void> adopt_early(Reader&) { return {}; }
   virtual void thaw() = 0;
   // The other process owns the resource now: give up everything that would touch it (and do not
   // run its "down" script, do not unlink its path).

@@ -30,7 +30,7 @@ class Guest:
         self.vmms = []
         self._numbers = itertools.count()
         self.options = {
-            "machine": "pagurus-1.1",
+            "machine": "pagurus-1.2",
             "memory": "64M",
             "smp": "1",
             "kernel": PROBE,

@@ -89,7 +89,7 @@ class StockGuest:
         self.vmms = []
         self._waiting = []
         self._arguments = [
-            "-machine", "pagurus-1.1", "-cpu", "host", "-m", memory, "-smp", vcpus,
+            "-machine", "pagurus-1.2", "-cpu", "host", "-m", memory, "-smp", vcpus,
             "-kernel", KERNEL, "-initrd", INITRD,
             "-append", f"{_WORDS} pg.ip={self.tap.guest}/24 {append}",
             "-netdev", f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",

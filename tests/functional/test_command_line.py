@@ -42,7 +42,7 @@ def test_a_mistake_has_the_same_words_in_both_forms(text, words):
 
 
 @pytest.mark.parametrize("words, expected", [
-    (["-machine", "help"], ["pagurus-1.0", "pagurus-1.1", "accel", "memory-backend"]),
+    (["-machine", "help"], ["pagurus-1.0", "pagurus-1.1", "pagurus-1.2", "accel", "memory-backend"]),
     (["-netdev", "help"], ["tap"]),
     (["-netdev", "tap,help"], ["ifname", "script", "local-incoming"]),
     (["-device", "help"], ["virtio-net-pci", "isa-serial"]),

@@ -52,7 +52,7 @@ def doomed(directory):
         image = directory / "doomed.elf"
         image.write_bytes(pvh_elf(code))
         console = directory / "console"
-        source = Vmm(directory, "doomed", ["-machine", "pagurus-1.1", "-m", "64M", "-kernel", image,
+        source = Vmm(directory, "doomed", ["-machine", "pagurus-1.2", "-m", "64M", "-kernel", image,
                                            "-netdev", f"tap,id=n0,ifname={tap.name}", "-device", "virtio-net-pci,netdev=n0",
                                            "-serial", f"unix:{console},server=on,wait=off"])
         sources.append(source)

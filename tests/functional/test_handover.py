@@ -209,7 +209,7 @@ def test_memory_above_four_gigabytes_keeps_its_content(make_guest):
 def test_huge_pages_are_handed_over(guest):
     pages = 40
     with reserved_huge_pages(pages):
-        guest.options.update(machine="pagurus-1.1,memory-backend=ram", extra=(
+        guest.options.update(machine="pagurus-1.2,memory-backend=ram", extra=(
             "-object", "memory-backend-memfd,id=ram,size=64M,hugetlb=on,hugetlbsize=2M"))
         source = guest.boot()
         before = guest.ask()

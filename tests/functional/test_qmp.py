@@ -304,7 +304,7 @@ def run_pagurus(*arguments):
     return subprocess.run([PAGURUS, *arguments], capture_output=True, text=True, timeout=20, check=False)
 
 
-@pytest.mark.parametrize("machine", ["pagurus-1.0", "pagurus-1.1"])
+@pytest.mark.parametrize("machine", ["pagurus-1.0", "pagurus-1.1", "pagurus-1.2"])
 def test_dump_vmstate_is_json_that_names_the_declarations(machine):
     done = run_pagurus("-machine", machine, "-dump-vmstate")
     assert done.returncode == 0, done.stderr

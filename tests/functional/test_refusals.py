@@ -301,7 +301,7 @@ def test_parameter_on_the_destination_only_is_said_by_both_sides(shared):
 
 
 @pytest.mark.parametrize("changes, words", [
-    ({"machine": "pagurus-1.0"}, ["machine type", "pagurus-1.1", "pagurus-1.0"]),
+    ({"machine": "pagurus-1.0"}, ["machine type", "pagurus-1.2", "pagurus-1.0"]),
     ({"memory": "128M"}, ["RAM size", "64 MiB", "128 MiB"]),
     ({"smp": "2"}, ["number of vCPUs", "'1'", "'2'"]),
     ({"device": "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:99"}, ["mac", MAC, "52:54:00:00:00:99"]),

@@ -258,7 +258,7 @@ def test_status_as_json(running):
     status = json.loads(done.stdout)
     assert status["status"] == {"status": "running", "running": True}
     assert status["process"]["pid"] == running.first.pid
-    assert status["process"]["machine"] == "pagurus-1.1"
+    assert status["process"]["machine"] == "pagurus-1.2"
     assert [b["backend-type"] for b in status["backend-transfer-support"]][0] == "tap"
 
 
@@ -356,8 +356,8 @@ exec {PAGURUS} "$@"
 
 @pytest.mark.parametrize("before, after, words", [
     ("64M", "128M", "property 'RAM size' differs: the source has '64 MiB', this destination '128 MiB'"),
-    ("pagurus-1.1", "pagurus-1.0",
-     "property 'machine type' differs: the source has 'pagurus-1.1', this destination 'pagurus-1.0'"),
+    ("pagurus-1.2", "pagurus-1.0",
+     "property 'machine type' differs: the source has 'pagurus-1.2', this destination 'pagurus-1.0'"),
 ])
 def test_check_refuses_in_the_words_of_the_hand_over(untouched, directory, before, after, words):
     binary = changed(directory, before, after)

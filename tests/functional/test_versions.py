@@ -27,7 +27,7 @@ def test_the_two_versions_say_who_they_are():
         assert done.stdout.strip().endswith(suffix) and ("+" in done.stdout) == bool(suffix), done.stdout
 
 
-@pytest.mark.parametrize("machine", ["pagurus-1.0", "pagurus-1.1"])
+@pytest.mark.parametrize("machine", ["pagurus-1.0", "pagurus-1.1", "pagurus-1.2"])
 def test_there_and_back_three_times_between_two_versions(make_guest, machine):
     # In pagurus-1.0 back ends stay behind unless their device says otherwise.
     guest = make_guest(machine=machine)
@@ -84,6 +84,6 @@ def test_another_default_machine_type_is_refused_by_name(guest, source, destinat
     info = give(processes[0], uri)
     assert info["status"] == "failed"
     for said in (info["error-desc"], settled(processes[1])["error-desc"]):
-        assert "machine type" in said and "pagurus-1.0" in said and "pagurus-1.1" in said, said
+        assert "machine type" in said and "pagurus-1.0" in said and "pagurus-1.2" in said, said
     assert guest.answers()
     guest.check()

@@ -15,8 +15,8 @@ constexpr size_t kMaxIovecs = 1024;   // UIO_MAXIOV
 
 }  // namespace
 
-Receiver::Receiver(virtio::Queue& queue, net::Backend& backend, Mode mode, AtomicNetCounters& counters)
-    : queue_(queue), backend_(backend), mode_(mode), counters_(counters), chains_(queue.size()), spill_(kMaxNetFrame) {}
+Receiver::Receiver(virtio::Queue& queue, net::Port& port, Mode mode, AtomicNetCounters& counters)
+    : queue_(queue), port_(port), mode_(mode), counters_(counters), chains_(queue.size()), spill_(kMaxNetFrame) {}
 
 virtio::RingResult<Receiver::Outcome> Receiver::run(unsigned budget) {
   queue_.disable_kicks();
@@ -93,7 +93,7 @@ net::IoResult Receiver::read_frame() {
   }
   // A single chain may fill all iovecs; then there is nothing behind it.
   if (frame_.size() < kMaxIovecs) frame_.push_back({.iov_base = spill_.data(), .iov_len = spill_.size()});
-  return backend_.receive(virtio::skip_front(frame_, mode_.backend_header ? 0 : kNetHeaderBytes));
+  return port_.receive(virtio::skip_front(frame_, mode_.backend_header ? 0 : kNetHeaderBytes));
 }
 
 // The frame lies in the gathered chains: returns those it covers to the driver.
@@ -164,7 +164,7 @@ void Receiver::give_back() {
 Receiver::Outcome Receiver::discard(unsigned budget) {
   iovec nowhere{.iov_base = spill_.data(), .iov_len = spill_.size()};
   for (unsigned i = 0; i < budget; ++i) {
-    net::IoResult result = backend_.receive({&nowhere, 1});
+    net::IoResult result = port_.receive({&nowhere, 1});
     if (result.status == net::IoStatus::kWouldBlock) return Outcome::kIdle;
     if (result.status == net::IoStatus::kDropped) return Outcome::kFailed;
     counters_.rx_dropped.fetch_add(1, std::memory_order_relaxed);

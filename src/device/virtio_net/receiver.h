@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "device/virtio_net/counters.h"
-#include "net/backend.h"
+#include "net/port.h"
 #include "virtio/queue.h"
 
 namespace pagurus::device {
@@ -36,7 +36,7 @@ class Receiver {
     kFailed,   // the back end's host resource failed
   };
 
-  Receiver(virtio::Queue& queue, net::Backend& backend, Mode mode, AtomicNetCounters& counters);
+  Receiver(virtio::Queue& queue, net::Port& port, Mode mode, AtomicNetCounters& counters);
 
   // Moves up to `budget` frames and publishes them; then interrupt_wanted() says whether the driver
   // wants to know.
@@ -60,7 +60,7 @@ class Receiver {
   virtio::DescriptorChain& chain(size_t index) { return chains_[(first_ + index) % chains_.size()]; }
 
   virtio::Queue& queue_;
-  net::Backend& backend_;
+  net::Port& port_;
   Mode mode_;
   AtomicNetCounters& counters_;
   // The chains popped and not yet used, in order: a circular buffer as large as the queue.

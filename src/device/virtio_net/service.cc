@@ -48,7 +48,7 @@ void VirtioNet::on_announce() {
   std::array<uint8_t, kNetHeaderBytes> header{};
   RarpFrame frame = make_rarp(config_.mac);
   std::array parts{iovec{header.data(), header.size()}, iovec{frame.data(), frame.size()}};
-  (void)backend_.transmit(virtio::skip_front(parts, backend_.vnet_header() ? 0 : kNetHeaderBytes));
+  (void)backend_.port(0).transmit(virtio::skip_front(parts, backend_.vnet_header() ? 0 : kNetHeaderBytes));
 }
 
 void VirtioNet::serve_receive() {
@@ -113,7 +113,7 @@ void VirtioNet::update_watch() {
   uint32_t events = 0;
   if (session_->want_readable) events |= EPOLLIN;
   if (session_->want_writable) events |= EPOLLOUT;
-  int fd = backend_.receive_fd();
+  int fd = backend_.port(0).fd();
   // An fd in error is reported even if no event is asked for, so silence means removal.
   if (events == 0 || backend_failed_ || fd < 0) return unwatch();
   if (fd == watched_fd_ && events == watched_events_) return;

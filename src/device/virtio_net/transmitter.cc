@@ -39,8 +39,8 @@ net::IoStatus Transmitter::send(virtio::DescriptorChain& chain) {
   uint64_t bytes = chain.readable_bytes();
   // No driver sends such a frame, and the host need not be asked to allocate for it.
   if (bytes <= kNetHeaderBytes || bytes > kMaxNetFrame) return net::IoStatus::kDropped;
-  auto frame = virtio::skip_front(chain.readable(), backend_.vnet_header() ? 0 : kNetHeaderBytes);
-  net::IoResult result = backend_.transmit(frame);
+  auto frame = virtio::skip_front(chain.readable(), header_ == Header::kVirtioNet ? 0 : kNetHeaderBytes);
+  net::IoResult result = port_.transmit(frame);
   if (result.status == net::IoStatus::kOk) {
     counters_.tx_packets.fetch_add(1, std::memory_order_relaxed);
     counters_.tx_bytes.fetch_add(bytes - kNetHeaderBytes, std::memory_order_relaxed);

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "device/virtio_net/counters.h"
-#include "net/backend.h"
+#include "net/port.h"
 #include "virtio/queue.h"
 
 namespace pagurus::device {
@@ -24,8 +24,11 @@ class Transmitter {
   };
   enum class Link { kUp, kDown };
 
-  Transmitter(virtio::Queue& queue, net::Backend& backend, AtomicNetCounters& counters)
-      : queue_(queue), backend_(backend), counters_(counters) {}
+  // What the back end wants in front of a frame (net::Backend::vnet_header()).
+  enum class Header { kNone, kVirtioNet };
+
+  Transmitter(virtio::Queue& queue, net::Port& port, Header header, AtomicNetCounters& counters)
+      : queue_(queue), port_(port), header_(header), counters_(counters) {}
 
   // Sends up to `budget` frames (drops them if the link is down) and publishes their buffers.
   virtio::RingResult<Outcome> run(unsigned budget, Link link);
@@ -37,7 +40,8 @@ class Transmitter {
   net::IoStatus send(virtio::DescriptorChain& chain);
 
   virtio::Queue& queue_;
-  net::Backend& backend_;
+  net::Port& port_;
+  Header header_;
   AtomicNetCounters& counters_;
   virtio::DescriptorChain chain_;
   bool interrupt_ = false;

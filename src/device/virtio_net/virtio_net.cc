@@ -189,8 +189,10 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
   Receiver::Mode mode{.mergeable = (activation.features & kNetMrgRxbuf) != 0,
                       .backend_header = backend_.vnet_header(),
                       .likely_frame = likely_frame(activation.features)};
-  session_->receiver.emplace(session_->rx, backend_, mode, counters_);
-  session_->transmitter.emplace(session_->tx, backend_, counters_);
+  session_->receiver.emplace(session_->rx, backend_.port(0), mode, counters_);
+  session_->transmitter.emplace(session_->tx, backend_.port(0),
+                                backend_.vnet_header() ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone,
+                                counters_);
   return {};
 }
 

@@ -39,7 +39,7 @@ inline const vmstate::Description& no_description() {
 }
 
 // A back end made of one end of a socketpair: one message is one frame.
-class SocketBackend final : public net::Backend {
+class SocketBackend final : public net::Backend, private net::Port {
  public:
   SocketBackend(UniqueFd fd, bool header) : fd_(std::move(fd)), header_(header) {}
 
@@ -61,19 +61,22 @@ class SocketBackend final : public net::Backend {
     ++set_offloads_calls;
     return {};
   }
-  int receive_fd() const override { return fd_.get(); }
-  net::IoResult receive(std::span<const iovec> frame) override {
-    return result(::readv(fd_.get(), frame.data(), static_cast<int>(frame.size())));
-  }
-  net::IoResult transmit(std::span<const iovec> frame) override {
-    return result(::writev(fd_.get(), frame.data(), static_cast<int>(frame.size())));
-  }
+  unsigned queue_pairs() const override { return 1; }
+  Result<void> set_active_pairs(unsigned) override { return {}; }
+  net::Port& port(unsigned) override { return *this; }
 
   net::Offloads able{.csum = true, .tso4 = true, .tso6 = true, .ecn = true};
   net::Offloads agreed;
   int set_offloads_calls = 0;
 
  private:
+  int fd() const override { return fd_.get(); }
+  net::IoResult receive(std::span<const iovec> frame) override {
+    return result(::readv(fd_.get(), frame.data(), static_cast<int>(frame.size())));
+  }
+  net::IoResult transmit(std::span<const iovec> frame) override {
+    return result(::writev(fd_.get(), frame.data(), static_cast<int>(frame.size())));
+  }
   static net::IoResult result(ssize_t bytes) {
     if (bytes >= 0) return {net::IoStatus::kOk, static_cast<size_t>(bytes)};
     return {errno == EAGAIN ? net::IoStatus::kWouldBlock : net::IoStatus::kDropped, 0};

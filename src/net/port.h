@@ -1,0 +1,34 @@
+// One queue pair's worth of a network back end: frames in, frames out.
+//
+// Threads: the worker of that queue pair; while it is held still, the control thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <span>
+
+namespace pagurus::net {
+
+enum class IoStatus { kOk, kWouldBlock, kDropped };
+
+struct IoResult {
+  IoStatus status;
+  size_t bytes;  // kOk: header included
+};
+
+class Port {
+ public:
+  virtual ~Port() = default;
+  // To watch for EPOLLIN and EPOLLOUT; -1 while there is nothing to watch: pending, not connected, or a
+  // pair that is not active.  Changes only inside BackendListener::hold_still().
+  virtual int fd() const = 0;
+  // Reads one frame; what does not fit is cut.  kWouldBlock: there is no (whole) frame yet.  kDropped: the
+  // host resource failed; nothing was read.
+  virtual IoResult receive(std::span<const iovec> frame) = 0;
+  // Writes one frame.  kWouldBlock: not taken, to be tried again when fd() is writable.  kDropped: the host
+  // refused this frame; it is lost, as on a real wire.
+  virtual IoResult transmit(std::span<const iovec> frame) = 0;
+};
+
+}  // namespace pagurus::net

@@ -1,0 +1,74 @@
+// A back end that serves a device's rings by itself (vhost): the front end gives it the rings instead of
+// moving frames.
+//
+//            start()              resume()
+//   idle ─────────────▶ set up ◀───────────▶ serving         (resume() and pause() do nothing when idle)
+//     ▲                   │       pause()
+//     └──────stop()───────┘
+//
+// start() says where the rings are and how far they have come; nothing is served before resume().  In a
+// hand-over, the destination's start() comes twice, for the rehearsal while the back end may still be
+// pending and for the real state, and does only what differs; what it cannot do yet it does in resume(),
+// which is called when the guest runs already.  After pause() the positions of the rings are known, unless
+// the server is another process that goes on unaware of the hand-over; then position() is empty and the
+// server knows it itself.
+//
+// Threads: the control thread and vCPU threads, one at a time (the front end's lock sees to that).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "memory/address.h"
+
+namespace pagurus::net {
+
+// How far a ring has come, as virtio::QueuePosition has it; of a packed ring bit 15 is the wrap counter.
+struct RingPosition {
+  uint16_t avail = 0;
+  uint16_t used = 0;
+  bool operator==(const RingPosition&) const = default;
+};
+
+// One virtqueue as its driver has set it up, checked by the front end: aligned, and all in RAM.
+struct Ring {
+  unsigned queue;  // the device's: 2k receives, 2k+1 transmits for queue pair k
+  uint16_t size;
+  memory::GuestAddress descriptors;  // packed: the ring
+  memory::GuestAddress driver;       // available ring; packed: the driver's event suppression
+  memory::GuestAddress device;       // used ring; packed: the device's
+  RingPosition position;
+  int kick_fd;  // eventfds, borrowed until stop(): the server waits for this one
+  int call_fd;  // and signals this one
+};
+
+enum class RingOrigin {
+  kDriver,    // the driver has just set DRIVER_OK
+  kRestored,  // a saved state was loaded
+};
+
+class RingServer {
+ public:
+  virtual ~RingServer() = default;
+
+  // Which of the virtio feature bits that matter to whoever serves the rings it can (VIRTIO_F_*,
+  // VIRTIO_NET_F_*); bits outside ring_features_mask() are the front end's business.  Constant once open.
+  virtual uint64_t ring_features() const = 0;
+
+  virtual Result<void> start(std::span<const Ring> rings, uint64_t features, RingOrigin origin) = 0;
+  virtual Result<void> resume() = 0;
+  virtual void pause() = 0;
+  virtual void stop() = 0;
+  // Of a ring that was started; while paused.
+  virtual std::optional<RingPosition> position(unsigned queue) const = 0;
+
+  // The eventfd that a server in another process already listens to for this queue, of a back end whose
+  // early state was adopted: the front end uses it in place of its own.  Empty: it brings its own.
+  virtual UniqueFd take_kick(unsigned queue) = 0;
+  virtual UniqueFd take_call(unsigned queue) = 0;
+};
+
+}  // namespace pagurus::net
