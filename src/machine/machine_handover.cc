@@ -78,6 +78,9 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   add("guest_announce", on_off(nic.guest_announce));
   add("rx_queue_size", fmt::format("{}", nic.rx_queue_size));
   add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
+  // What came later is told where it is not as it was before.
+  if (nic.mq) add("mq", on_off(nic.mq));
+  if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));
 }
 
 }  // namespace

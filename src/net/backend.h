@@ -48,7 +48,7 @@ class BackendListener {
   // Runs `change` while no worker is in a port and no port is watched: the back end may exchange its ports'
   // descriptors in there.
   virtual void hold_still(const std::function<void()>& change) = 0;
-  // connected() has changed.
+  // connected() has changed.  Not from inside hold_still().
   virtual void connection_changed() = 0;
 };
 

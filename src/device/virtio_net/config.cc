@@ -83,7 +83,12 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
   config.guest_tso4 = options.guest_tso4.value_or(true);
   config.guest_tso6 = options.guest_tso6.value_or(true);
   config.guest_ecn = options.guest_ecn.value_or(true);
-  config.guest_announce = options.guest_announce.value_or(true);
+  config.guest_announce = options.guest_announce.value_or(options.ctrl_vq.value_or(true));
+  config.mq = options.mq.value_or(false);
+  config.ctrl_vq = options.ctrl_vq.value_or(config.guest_announce || config.mq);
+  if (!config.ctrl_vq && (config.guest_announce || config.mq)) {
+    return fail("{}: {}=on needs the control queue, but ctrl_vq is off", doing, config.mq ? "mq" : "guest_announce");
+  }
   config.backend_transfer = options.backend_transfer.value_or(defaults.backend_transfer);
   return config;
 }

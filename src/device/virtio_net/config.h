@@ -44,7 +44,9 @@ struct VirtioNetConfig {
   bool guest_tso4 = true;
   bool guest_tso6 = true;
   bool guest_ecn = true;
+  bool ctrl_vq = true;  // a control queue; what follows needs it
   bool guest_announce = true;
+  bool mq = false;               // as many queue pairs as the back end has
   uint16_t rx_queue_size = 256;  // a power of two, 256..1024
   uint16_t tx_queue_size = 256;
   bool backend_transfer = false;

@@ -18,7 +18,19 @@ struct NetCounters {
   uint64_t guest_faults = 0;
 };
 
-// Written by the worker, read by anyone.
+// What one queue pair of it has done.
+struct PairCounters {
+  uint64_t rx_packets = 0;
+  uint64_t rx_bytes = 0;
+  uint64_t rx_dropped = 0;
+  uint64_t tx_packets = 0;
+  uint64_t tx_bytes = 0;
+  uint64_t tx_dropped = 0;
+  uint64_t kicks = 0;
+  uint64_t interrupts = 0;
+};
+
+// Written by the pair's worker, read by anyone.
 struct AtomicNetCounters {
   std::atomic<uint64_t> rx_packets{0};
   std::atomic<uint64_t> rx_bytes{0};
@@ -27,6 +39,18 @@ struct AtomicNetCounters {
   std::atomic<uint64_t> tx_bytes{0};
   std::atomic<uint64_t> tx_dropped{0};
   std::atomic<uint64_t> kicks{0};
+  std::atomic<uint64_t> interrupts{0};
+
+  PairCounters read() const {
+    return {.rx_packets = rx_packets,
+            .rx_bytes = rx_bytes,
+            .rx_dropped = rx_dropped,
+            .tx_packets = tx_packets,
+            .tx_bytes = tx_bytes,
+            .tx_dropped = tx_dropped,
+            .kicks = kicks,
+            .interrupts = interrupts};
+  }
 };
 
 }  // namespace pagurus::device

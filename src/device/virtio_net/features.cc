@@ -21,7 +21,9 @@ uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend
   features |= when(config.indirect_desc, virtio::kFeatureIndirectDesc);
   features |= when(config.host_mtu != 0, kNetMtu);
   features |= when(config.mrg_rxbuf, kNetMrgRxbuf);
-  features |= when(config.guest_announce, kNetCtrlVq | kNetGuestAnnounce);
+  features |= when(config.ctrl_vq, kNetCtrlVq);
+  features |= when(config.guest_announce, kNetGuestAnnounce);
+  features |= when(config.mq, kNetMq);
   net::Offloads host = able(backend);
   bool tso4 = host.csum && host.tso4;
   bool tso6 = host.csum && host.tso6;
@@ -42,7 +44,7 @@ bool net_features_consistent(uint64_t features) {
   return requires_any(kNetGuestTso4 | kNetGuestTso6, kNetGuestCsum) &&
          requires_any(kNetGuestEcn, kNetGuestTso4 | kNetGuestTso6) &&
          requires_any(kNetHostTso4 | kNetHostTso6, kNetCsum) &&
-         requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) && requires_any(kNetGuestAnnounce, kNetCtrlVq);
+         requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) && requires_any(kNetGuestAnnounce | kNetMq, kNetCtrlVq);
 }
 
 net::Offloads net_offloads(uint64_t features) {

@@ -22,6 +22,7 @@ inline constexpr uint64_t kNetMrgRxbuf = uint64_t{1} << 15;
 inline constexpr uint64_t kNetStatus = uint64_t{1} << 16;
 inline constexpr uint64_t kNetCtrlVq = uint64_t{1} << 17;
 inline constexpr uint64_t kNetGuestAnnounce = uint64_t{1} << 21;
+inline constexpr uint64_t kNetMq = uint64_t{1} << 22;
 
 // What the properties allow and the back end can do.  A pending back end counts as able: what it
 // lacks is found out when it is there.

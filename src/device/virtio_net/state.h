@@ -17,6 +17,9 @@ struct VirtioNetState {
   bool announce = false;  // VIRTIO_NET_S_ANNOUNCE is set and not yet acknowledged
   // A frame, header first, that was read and waits until the driver offers room for all of it.
   std::vector<uint8_t> held_frame;
+  bool carrier = true;  // what the guest knows of the back end's connection
+  // The same of the pairs from the second one on, as far as any has one.
+  std::vector<std::vector<uint8_t>> further_held_frames;
   static const vmstate::Description& description();
   Result<void> validate() const;
 };

@@ -6,9 +6,8 @@
 namespace pagurus::device {
 namespace {
 
-constexpr unsigned kReceiveQueue = 0;
-constexpr unsigned kTransmitQueue = 1;
-constexpr unsigned kControlQueue = 2;
+using Direction = QueuePair::Direction;
+
 constexpr uint16_t kControlQueueSize = 64;
 constexpr uint32_t kEthernetController = 0x020000;
 
@@ -16,20 +15,30 @@ constexpr uint32_t kEthernetController = 0x020000;
 constexpr uint16_t kNetStatusLinkUp = 1;
 constexpr uint16_t kNetStatusAnnounce = 2;
 
+// Two for each pair, and the control queue at the end, if there is one.
+std::vector<uint16_t> sizes_of_queues(const VirtioNetConfig& config, const net::Backend& backend) {
+  std::vector<uint16_t> sizes;
+  unsigned pairs = config.mq ? backend.queue_pairs() : 1;
+  for (unsigned i = 0; i < pairs; ++i) sizes.insert(sizes.end(), {config.rx_queue_size, config.tx_queue_size});
+  if (config.ctrl_vq) sizes.push_back(kControlQueueSize);
+  return sizes;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<VirtioNet>> VirtioNet::create(const VirtioNetParts& parts) {
-  std::vector<uint16_t> sizes{parts.config.rx_queue_size, parts.config.tx_queue_size};
-  if (parts.config.guest_announce) sizes.push_back(kControlQueueSize);
-  std::unique_ptr<VirtioNet> net(new VirtioNet(parts, std::move(sizes)));
+  std::unique_ptr<VirtioNet> net(new VirtioNet(parts, sizes_of_queues(parts.config, parts.backend)));
   TRY_DOING("device '" + parts.config.id + "'", net->build(parts));
   return net;
 }
 
 VirtioNet::VirtioNet(const VirtioNetParts& parts, std::vector<uint16_t> queue_sizes)
-    : config_(parts.config), backend_(parts.backend), queue_sizes_(std::move(queue_sizes)) {}
+    : config_(parts.config),
+      backend_(parts.backend),
+      queue_sizes_(std::move(queue_sizes)),
+      context_{.device_id = config_.id, .backend = backend_} {}
 
-VirtioNet::~VirtioNet() = default;
+VirtioNet::~VirtioNet() { backend_.set_listener(nullptr); }
 
 Result<void> VirtioNet::build(const VirtioNetParts& parts) {
   transport_ = TRY(virtio::PciTransport::create({.name = config_.id,
@@ -39,12 +48,17 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
                                                  .mmio = parts.mmio,
                                                  .msi = parts.msi,
                                                  .doorbells = parts.doorbells}));
-  worker_ = TRY(event::Worker::create("net/" + config_.id));
-  for (unsigned i = 0; i < queue_sizes_.size(); ++i) {
-    TRY(worker_->add(transport_->kick_fd(i), EPOLLIN, [this, i](uint32_t) { on_kick(i); }));
+  context_.transport = transport_.get();
+  for (unsigned i = 0; i < queue_sizes_.size() / 2; ++i) pairs_.push_back(TRY(QueuePair::create(i, context_)));
+  event::Worker& first = pairs_.front()->worker();
+  if (config_.ctrl_vq) {
+    control_index_ = static_cast<unsigned>(queue_sizes_.size()) - 1;
+    TRY(first.add(transport_->kick_fd(control_index_), EPOLLIN, [this](uint32_t) { on_control_kick(); }));
   }
   announce_event_ = TRY(make_eventfd());
-  return worker_->add(announce_event_.get(), EPOLLIN, [this](uint32_t) { on_announce(); });
+  TRY(first.add(announce_event_.get(), EPOLLIN, [this](uint32_t) { on_announce(); }));
+  backend_.set_listener(this);
+  return {};
 }
 
 std::vector<NamedSection> VirtioNet::sections() {
@@ -58,40 +72,94 @@ std::vector<NamedSection> VirtioNet::sections() {
 void VirtioNet::request_freeze() {
   std::lock_guard lock(lock_);
   paused_ = true;
-  worker_->request_freeze();
+  request_workers();
 }
 
 void VirtioNet::wait_frozen() {
   std::lock_guard lock(lock_);
   CHECK(paused_, "a freeze is requested before it is waited for");
-  worker_->wait_frozen();
+  wait_for_workers();
   // The back end may be closed or given away while we are paused.
-  unwatch();
+  for (auto& pair : pairs_) pair->unwatch();
 }
 
 void VirtioNet::thaw() {
   std::lock_guard lock(lock_);
   if (!paused_) return;
-  worker_->wait_frozen();
+  wait_for_workers();
   paused_ = false;
-  backend_failed_ = false;
+  for (auto& pair : pairs_) pair->try_backend_again();
   rouse();
-  worker_->thaw();
+  bool changed = renew_link();
+  thaw_workers();
+  if (changed) transport_->interrupt_config();
+}
+
+void VirtioNet::request_workers() {
+  for (auto& pair : pairs_) pair->worker().request_freeze();
+}
+
+void VirtioNet::wait_for_workers() {
+  pairs_.front()->worker().wait_frozen();
+  // The first one may have let the others go on after they had been asked.
+  request_workers();
+  for (auto& pair : pairs_) pair->worker().wait_frozen();
+}
+
+void VirtioNet::thaw_workers() {
+  for (size_t i = pairs_.size(); i-- > 0;) pairs_[i]->worker().thaw();
+}
+
+// No frame that a worker has in hand passes after we have returned.
+void VirtioNet::change_still(const std::function<void()>& change) {
+  request_workers();
+  wait_for_workers();
+  change();
+  if (!paused_) thaw_workers();
+}
+
+void VirtioNet::rouse() {
+  for (auto& pair : pairs_) pair->rouse();
+  if (serving() && control_) signal_eventfd(transport_->kick_fd(control_index_));
 }
 
 void VirtioNet::reset() {
-  CHECK(worker_->frozen(), "the machine resets its devices while they are frozen");
+  CHECK(pairs_.front()->worker().frozen(), "the machine resets its devices while they are frozen");
   transport_->reset();
+}
+
+bool VirtioNet::renew_link() {
+  bool up = link_set_ && backend_.connected();
+  return context_.link_up.exchange(up) != up;
 }
 
 void VirtioNet::set_link(bool up) {
   bool changed = false;
   {
     std::lock_guard lock(lock_);
-    // No frame that the worker has in hand passes after we have returned.
-    worker_->freeze();
-    changed = link_up_.exchange(up) != up;
-    if (!paused_) worker_->thaw();
+    link_set_ = up;
+    change_still([&] { changed = renew_link(); });
+  }
+  if (changed) transport_->interrupt_config();
+}
+
+void VirtioNet::hold_still(const std::function<void()>& change) {
+  std::lock_guard lock(lock_);
+  change_still([&] {
+    for (auto& pair : pairs_) pair->unwatch();
+    change();
+    for (auto& pair : pairs_) pair->try_backend_again();
+    if (!paused_) rouse();
+  });
+}
+
+void VirtioNet::connection_changed() {
+  bool changed = false;
+  {
+    std::lock_guard lock(lock_);
+    // Whoever is paused tells the guest when it goes on.
+    if (paused_) return;
+    change_still([&] { changed = renew_link(); });
   }
   if (changed) transport_->interrupt_config();
 }
@@ -99,15 +167,15 @@ void VirtioNet::set_link(bool up) {
 void VirtioNet::renew_offloads() {
   std::lock_guard lock(lock_);
   CHECK(paused_, "a back end is set up before the guest runs");
-  if (!session_) return;
-  auto set = backend_.set_offloads(net_offloads(session_->features));
+  if (!active_) return;
+  auto set = backend_.set_offloads(net_offloads(features_));
   // Slower, not wrong: the host then completes every frame itself.
   if (!set) log_warning("{}: {}", config_.id, set.error().message());
 }
 
 bool VirtioNet::announce() {
   std::lock_guard lock(lock_);
-  if (!session_ || (session_->features & kNetGuestAnnounce) == 0) return false;
+  if (!active_ || (features_ & kNetGuestAnnounce) == 0) return false;
   announce_ = true;
   transport_->interrupt_config();
   return true;
@@ -116,15 +184,24 @@ bool VirtioNet::announce() {
 void VirtioNet::announce_by_rarp() { signal_eventfd(announce_event_.get()); }
 
 NetCounters VirtioNet::counters() const {
-  return {.rx_packets = counters_.rx_packets,
-          .rx_bytes = counters_.rx_bytes,
-          .rx_dropped = counters_.rx_dropped,
-          .tx_packets = counters_.tx_packets,
-          .tx_bytes = counters_.tx_bytes,
-          .tx_dropped = counters_.tx_dropped,
-          .kicks = counters_.kicks,
-          .interrupts = transport_->interrupts(),
-          .guest_faults = transport_->guest_faults()};
+  NetCounters sum{
+      .kicks = control_kicks_, .interrupts = transport_->interrupts(), .guest_faults = transport_->guest_faults()};
+  for (const PairCounters& pair : pair_counters()) {
+    sum.rx_packets += pair.rx_packets;
+    sum.rx_bytes += pair.rx_bytes;
+    sum.rx_dropped += pair.rx_dropped;
+    sum.tx_packets += pair.tx_packets;
+    sum.tx_bytes += pair.tx_bytes;
+    sum.tx_dropped += pair.tx_dropped;
+    sum.kicks += pair.kicks;
+  }
+  return sum;
+}
+
+std::vector<PairCounters> VirtioNet::pair_counters() const {
+  std::vector<PairCounters> counters;
+  for (const auto& pair : pairs_) counters.push_back(pair->counters().read());
+  return counters;
 }
 
 // ---- the driver's side
@@ -136,69 +213,86 @@ bool VirtioNet::accepts(uint64_t features) const { return net_features_consisten
 std::vector<uint8_t> VirtioNet::config_space() const {
   std::vector<uint8_t> space(config_.mac.begin(), config_.mac.end());
   space.resize(12);
-  unsigned status = (link_up_ ? kNetStatusLinkUp : 0u) | (announce_ ? kNetStatusAnnounce : 0u);
+  unsigned status = (context_.link_up ? kNetStatusLinkUp : 0u) | (announce_ ? kNetStatusAnnounce : 0u);
   store_le<uint16_t>(space.data() + 6, static_cast<uint16_t>(status));
-  store_le<uint16_t>(space.data() + 8, 1);  // queue pairs
+  store_le<uint16_t>(space.data() + 8, static_cast<uint16_t>(queue_sizes_.size() / 2));
   store_le<uint16_t>(space.data() + 10, config_.host_mtu);
   return space;
 }
 
 Result<void> VirtioNet::activate(virtio::Activation activation) {
   std::lock_guard lock(lock_);
-  worker_->freeze();
-  end_session();
-  auto begun = begin_session(activation);
-  if (!paused_) {
-    rouse();
-    worker_->thaw();
-  }
+  Result<void> begun;
+  change_still([&] {
+    end_session();
+    begun = begin_session(activation);
+    if (!paused_) rouse();
+  });
   return begun;
 }
 
 void VirtioNet::deactivate() {
   std::lock_guard lock(lock_);
-  worker_->freeze();
-  end_session();
-  announce_ = false;
-  if (!paused_) worker_->thaw();
+  change_still([&] {
+    end_session();
+    announce_ = false;
+  });
 }
 
 std::optional<virtio::QueuePosition> VirtioNet::position(unsigned queue) const {
   std::lock_guard lock(lock_);
-  if (!session_) return std::nullopt;
-  switch (queue) {
-    case kReceiveQueue: return session_->rx.position();
-    case kTransmitQueue: return session_->tx.position();
-    default: return session_->control ? std::optional(session_->control->position()) : std::nullopt;
-  }
+  if (!active_) return std::nullopt;
+  if (control_ && queue == control_index_) return control_->position();
+  if (queue / 2 >= pairs_.size()) return std::nullopt;
+  return pairs_[queue / 2]->position(static_cast<Direction>(queue % 2));
 }
 
 Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
   auto& queues = activation.queues;
-  if (!queues[kReceiveQueue] || !queues[kTransmitQueue]) return fail("the driver enabled no queue pair");
-  // A restored guest's offloads are set already, on the file description that both processes share.
-  if (activation.origin == virtio::Origin::kDriver && backend_.vnet_header()) {
-    TRY(backend_.set_offloads(net_offloads(activation.features)));
+  if (!queues[0] || !queues[1]) return fail("the driver enabled no queue pair");
+  // A restored guest's back end is set up already, in what both processes share of it.
+  if (activation.origin == virtio::Origin::kDriver) {
+    if (backend_.vnet_header()) TRY(backend_.set_offloads(net_offloads(activation.features)));
+    TRY(backend_.set_active_pairs(1));
   }
-  std::optional<virtio::Queue> control;
-  bool controllable = queues.size() > kControlQueue && (activation.features & kNetCtrlVq) != 0;
-  if (controllable && queues[kControlQueue]) control.emplace(*std::move(queues[kControlQueue]));
-  session_ = std::make_unique<Session>(*std::move(queues[kReceiveQueue]), *std::move(queues[kTransmitQueue]),
-                                       std::move(control));
-  session_->features = activation.features;
-  Receiver::Mode mode{.mergeable = (activation.features & kNetMrgRxbuf) != 0,
-                      .backend_header = backend_.vnet_header(),
-                      .likely_frame = likely_frame(activation.features)};
-  session_->receiver.emplace(session_->rx, backend_.port(0), mode, counters_);
-  session_->transmitter.emplace(session_->tx, backend_.port(0),
-                                backend_.vnet_header() ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone,
-                                counters_);
+  TRY(place_control_queue(activation.features));
+  bool controllable = config_.ctrl_vq && (activation.features & kNetCtrlVq) != 0;
+  if (controllable && queues[control_index_]) {
+    control_.emplace(*std::move(queues[control_index_]),
+                     [this](const ControlCommand& command) { return execute(command); });
+    queues[control_index_].reset();
+  }
+  size_t pairs = (activation.features & kNetMq) != 0 ? pairs_.size() : 1;
+  for (size_t i = 0; i < pairs; ++i) {
+    auto& rx = queues[2 * i];
+    auto& tx = queues[2 * i + 1];
+    if (rx && tx)
+      pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
+  }
+  pairs_.front()->enable();
+  features_ = activation.features;
+  active_ = true;
   return {};
 }
 
 void VirtioNet::end_session() {
-  unwatch();
-  session_.reset();
+  for (auto& pair : pairs_) pair->end();
+  control_.reset();
+  active_ = false;
+  context_.broken = false;
+}
+
+// Queue 2 is the second pair's or the control queue, and the worker that serves it waits for its kicks.
+Result<void> VirtioNet::place_control_queue(uint64_t features) {
+  if (!config_.ctrl_vq) return {};
+  unsigned index = (features & kNetMq) != 0 ? static_cast<unsigned>(queue_sizes_.size()) - 1 : 2;
+  if (index == control_index_) return {};
+  event::Worker& first = pairs_.front()->worker();
+  first.remove(transport_->kick_fd(control_index_));
+  if (index == 2) TRY(pairs_[1]->set_kicks(QueuePair::Kicks::kLeft));
+  control_index_ = index;
+  TRY(first.add(transport_->kick_fd(index), EPOLLIN, [this](uint32_t) { on_control_kick(); }));
+  return index == 2 ? Result<void>() : pairs_[1]->set_kicks(QueuePair::Kicks::kWatched);
 }
 
 size_t VirtioNet::likely_frame(uint64_t features) const {
@@ -207,19 +301,18 @@ size_t VirtioNet::likely_frame(uint64_t features) const {
   return kNetHeaderBytes + kEthernet + std::max<size_t>(1500, config_.host_mtu);
 }
 
-void VirtioNet::rouse() {
-  if (!serving()) return;
-  for (unsigned i = 0; i < queue_sizes_.size(); ++i) signal_eventfd(transport_->kick_fd(i));
-  update_watch();
-}
-
 // ---- section
 
 void VirtioNet::save(vmstate::Writer& writer) const {
   std::lock_guard lock(lock_);
-  VirtioNetState state{.link_up = link_up_, .announce = announce_};
-  // While the worker runs the frame is its own; a rehearsal does without.
-  if (session_ && worker_->frozen()) state.held_frame = session_->receiver->held_frame();
+  VirtioNetState state{.link_up = link_set_, .announce = announce_};
+  state.carrier = context_.link_up || !link_set_;
+  // While a worker runs its frame is its own; a rehearsal does without.
+  bool frozen = pairs_.front()->worker().frozen();
+  if (frozen) state.held_frame = pairs_.front()->held_frame();
+  for (size_t i = 1; frozen && i < pairs_.size(); ++i) state.further_held_frames.push_back(pairs_[i]->held_frame());
+  auto& further = state.further_held_frames;
+  while (!further.empty() && further.back().empty()) further.pop_back();
   vmstate::write_state(writer, state);
 }
 
@@ -227,10 +320,18 @@ Result<void> VirtioNet::load(vmstate::Reader& reader) {
   auto state = TRY_DOING(config_.id, vmstate::read_state<VirtioNetState>(reader));
   std::lock_guard lock(lock_);
   CHECK(paused_, "a state is loaded into a frozen device");
-  worker_->wait_frozen();
-  link_up_ = state.link_up;
+  wait_for_workers();
+  if (state.further_held_frames.size() >= pairs_.size()) {
+    return fail("{}: frames for {} queue pairs where this device has {}", config_.id,
+                state.further_held_frames.size() + 1, pairs_.size());
+  }
+  link_set_ = state.link_up;
+  context_.link_up = state.link_up && state.carrier;
   announce_ = state.announce;
-  if (session_) session_->receiver->hold(std::move(state.held_frame));
+  pairs_.front()->hold(std::move(state.held_frame));
+  for (size_t i = 0; i < state.further_held_frames.size(); ++i) {
+    pairs_[i + 1]->hold(std::move(state.further_held_frames[i]));
+  }
   return {};
 }
 

@@ -1,16 +1,18 @@
-// virtio-net (virtio 1.2, 5.1) on PCI: one queue pair, and a control queue for link announcements.
+// virtio-net (virtio 1.2, 5.1) on PCI: up to 16 queue pairs, and a control queue.
 //
-// Queues 0 and 1 (receive, transmit), and 2 (control) if guest_announce is on, are served by one
-// worker thread "net/<id>" that waits for the kicks of the driver and for the back end; it also sends
-// the machine's own announcement of the guest's address.
+// Queues 2k and 2k+1 (receive, transmit) are queue pair k's; one pair, or with mq=on as many as the back
+// end has.  The control queue comes behind the last pair; for a driver that has not negotiated
+// VIRTIO_NET_F_MQ it comes behind the first one, in the place of queue 2.  Each pair has a worker thread of
+// its own (queue_pair.h); the first pair's worker also serves the control queue and sends the machine's own
+// announcement of the guest's address.
 //
 // States of the service; the device is created paused:
 //
 //              driver: DRIVER_OK ──▶ active     reset ──▶ inactive
 //   machine:   paused ──thaw()──▶ running ──request_freeze(), wait_frozen()──▶ paused
 //
-// The worker runs exactly while the device is not paused, and serves while it is also active and
-// its rings are whole.  Paused means: nothing is in our hands but, at most, one frame that waits for
+// The workers run exactly while the device is not paused, and serve while it is also active and its
+// rings are whole.  Paused means: nothing is in our hands but, at most, one frame per pair that waits for
 // room and belongs to the saved state; every other frame read from the back end is in the guest's
 // ring, published, its interrupt sent.  thaw() looks at every queue once, because a kick may have
 // been consumed by another process, and starts watching the back end, which must be thawed by then.
@@ -24,11 +26,14 @@
 // A load checks the negotiated features against the back end unless that is still pending.
 //
 // Threads and locks: registers on vCPU threads through the transport; the public functions below on
-// the control thread.  Lock order: PciFunction's lock, PciTransport::lock_, lock_.  The worker takes
-// none of them, so whoever holds them may wait for it to freeze.
+// the control thread.  Lock order: PciFunction's lock, PciTransport::lock_, lock_.  The workers take
+// none of them, so whoever holds them may wait for all of them to freeze.  A control command that changes
+// what the pairs share freezes the other workers itself, on the first one: so the first worker is frozen
+// before the others are, and thawed after them.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,11 +41,10 @@
 #include <vector>
 
 #include "device/virtio_net/config.h"
+#include "device/virtio_net/control_queue.h"
 #include "device/virtio_net/counters.h"
-#include "device/virtio_net/receiver.h"
+#include "device/virtio_net/queue_pair.h"
 #include "device/virtio_net/state.h"
-#include "device/virtio_net/transmitter.h"
-#include "event/worker.h"
 #include "net/backend.h"
 #include "virtio/device.h"
 #include "virtio/pci_transport.h"
@@ -62,7 +66,7 @@ struct NamedSection {
   vmstate::Section& section;
 };
 
-class VirtioNet final : private virtio::Device, private vmstate::Section {
+class VirtioNet final : private virtio::Device, private vmstate::Section, private net::BackendListener {
  public:
   static Result<std::unique_ptr<VirtioNet>> create(const VirtioNetParts& parts);
   ~VirtioNet() override;
@@ -80,7 +84,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   // Power-on state; only while frozen.
   void reset();
 
-  bool link_up() const { return link_up_; }
+  // The wire as the operator has it; the guest sees a link while the back end is connected, too.
   void set_link(bool up);
   // The restored guest has come to another back end than the one its driver set up: tells it what the
   // driver agreed to receive.  Only while frozen.
@@ -88,30 +92,17 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   // Asks the guest to tell the network where it is (virtio 1.2, 5.1.6.5.4).  False if the driver
   // has not negotiated that.  Only while frozen or running, on the control thread.
   bool announce();
-  // Tells the network itself where the guest is (rarp.h), whatever its driver does: the worker sends one
+  // Tells the network itself where the guest is (rarp.h), whatever its driver does: a worker sends one
   // frame soon, after thaw() if it is frozen now; none while the link is down.
   void announce_by_rarp();
 
+  // Of the whole device, and of each queue pair by itself.
   NetCounters counters() const;
+  std::vector<PairCounters> pair_counters() const;
   // Device status register, for status and tests (virtio 1.2, 2.1).
   uint8_t device_status() const { return transport_->status(); }
 
  private:
-  // A driver's session with the device: exists while active.
-  struct Session {
-    Session(virtio::Queue rx_queue, virtio::Queue tx_queue, std::optional<virtio::Queue> control_queue)
-        : rx(std::move(rx_queue)), tx(std::move(tx_queue)), control(std::move(control_queue)) {}
-    virtio::Queue rx;
-    virtio::Queue tx;
-    std::optional<virtio::Queue> control;
-    uint64_t features = 0;
-    std::optional<Receiver> receiver;
-    std::optional<Transmitter> transmitter;
-    bool want_readable = true;   // receive has room
-    bool want_writable = false;  // transmit is blocked
-    bool broken = false;
-  };
-
   VirtioNet(const VirtioNetParts& parts, std::vector<uint16_t> queue_sizes);
 
   // virtio::Device.
@@ -129,46 +120,53 @@ class VirtioNet final : private virtio::Device, private vmstate::Section {
   void save(vmstate::Writer& writer) const override;
   Result<void> load(vmstate::Reader& reader) override;
 
+  // net::BackendListener.
+  void hold_still(const std::function<void()>& change) override;
+  void connection_changed() override;
+
   Result<void> build(const VirtioNetParts& parts);
   Result<void> begin_session(virtio::Activation& activation);
   void end_session();
+  Result<void> place_control_queue(uint64_t features);
   size_t likely_frame(uint64_t features) const;
-  // While the worker is frozen: makes it look at everything once.
-  void rouse();
 
-  // The worker's.
-  void on_kick(unsigned queue);
-  void on_backend(uint32_t events);
+  // With lock_ held.
+  void request_workers();
+  void wait_for_workers();
+  void thaw_workers();
+  void change_still(const std::function<void()>& change);
+  // While the workers are frozen: makes them look at everything once.
+  void rouse();
+  // Whether the guest is to hear of it.
+  bool renew_link();
+
+  // The first worker's.
+  void on_control_kick();
   void on_announce();
-  void serve_receive();
-  void serve_transmit();
   void serve_control();
-  virtio::RingResult<void> answer_control(virtio::Queue& queue);
-  bool serving() const { return session_ && !session_->broken; }
-  void give_up_backend();
-  void update_watch();
-  void unwatch();
-  void break_ring(const virtio::BrokenRing& why);
+  ControlAnswer execute(const ControlCommand& command);
+  bool serving() const { return active_ && !context_.broken; }
 
   VirtioNetConfig config_;
   net::Backend& backend_;
   std::vector<uint16_t> queue_sizes_;
-  AtomicNetCounters counters_;
-  std::atomic<bool> link_up_{true};
+  PairContext context_;
+  std::atomic<uint64_t> control_kicks_{0};
+  std::atomic<bool> link_set_{true};  // by set_link()
   std::atomic<bool> announce_{false};
   std::unique_ptr<virtio::PciTransport> transport_;
-  UniqueFd announce_event_;  // asks the worker for a frame of announce_by_rarp()
+  UniqueFd announce_event_;  // asks the first worker for a frame of announce_by_rarp()
 
   mutable std::mutex lock_;
   bool paused_ = true;  // guarded by lock_
-  // The worker's while it runs; whoever holds lock_ may touch them while it is frozen.
-  std::unique_ptr<Session> session_;
-  int watched_fd_ = -1;
-  uint32_t watched_events_ = 0;  // 0: not watched
-  bool backend_failed_ = false;  // until the next thaw()
+  // The first worker's while it runs; whoever holds lock_ may touch them while it is frozen.
+  bool active_ = false;
+  uint64_t features_ = 0;  // the driver's, while active
+  std::optional<ControlQueue> control_;
+  unsigned control_index_ = 0;  // the queue that is the control queue
 
-  // Last: its thread ends before what it uses.
-  std::unique_ptr<event::Worker> worker_;
+  // Last: their threads end before what they use.
+  std::vector<std::unique_ptr<QueuePair>> pairs_;
 };
 
 }  // namespace pagurus::device

@@ -1,0 +1,157 @@
+#include "device/virtio_net/queue_pair.h"
+
+#include "base/log.h"
+#include "device/virtio_net/features.h"
+
+namespace pagurus::device {
+namespace {
+
+// Frames per wake-up, so that neither direction starves the other.
+constexpr unsigned kBudget = 64;
+
+}  // namespace
+
+Result<std::unique_ptr<QueuePair>> QueuePair::create(unsigned index, PairContext& context) {
+  std::unique_ptr<QueuePair> pair(new QueuePair(index, context));
+  std::string name = "net/" + context.device_id;
+  pair->worker_ = TRY(event::Worker::create(index == 0 ? name : fmt::format("{}.{}", name, index)));
+  TRY(pair->set_kicks(Kicks::kWatched));
+  return pair;
+}
+
+Result<void> QueuePair::set_kicks(Kicks kicks) {
+  if (std::exchange(kicks_, kicks) == kicks) return {};
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+    if (kicks == Kicks::kLeft) {
+      worker_->remove(kick_fd(direction));
+    } else {
+      TRY(worker_->add(kick_fd(direction), EPOLLIN, [this, direction](uint32_t) { on_kick(direction); }));
+    }
+  }
+  return {};
+}
+
+void QueuePair::begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, size_t likely_frame) {
+  session_ = std::make_unique<Session>(std::move(rx), std::move(tx));
+  bool header = context_.backend.vnet_header();
+  Receiver::Mode mode{
+      .mergeable = (features & kNetMrgRxbuf) != 0, .backend_header = header, .likely_frame = likely_frame};
+  session_->receiver.emplace(session_->rx, port(), mode, counters_);
+  session_->transmitter.emplace(session_->tx, port(),
+                                header ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone, counters_);
+}
+
+void QueuePair::end() {
+  disable();
+  session_.reset();
+}
+
+void QueuePair::disable() {
+  unwatch();
+  enabled_ = false;
+}
+
+void QueuePair::rouse() {
+  if (!serving()) return;
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) signal_eventfd(kick_fd(direction));
+  update_watch();
+}
+
+void QueuePair::hold(std::vector<uint8_t> frame) {
+  if (session_) session_->receiver->hold(std::move(frame));
+}
+
+std::optional<virtio::QueuePosition> QueuePair::position(Direction direction) const {
+  if (!session_) return std::nullopt;
+  return direction == Direction::kReceive ? session_->rx.position() : session_->tx.position();
+}
+
+// ---- the worker's
+
+void QueuePair::on_kick(Direction direction) {
+  drain_eventfd(kick_fd(direction));
+  counters_.kicks.fetch_add(1, std::memory_order_relaxed);
+  serve(direction);
+  update_watch();
+}
+
+void QueuePair::on_port(uint32_t events) {
+  if ((events & EPOLLIN) != 0) serve(Direction::kReceive);
+  if ((events & EPOLLOUT) != 0) serve(Direction::kTransmit);
+  // Nothing to read and in error: watching on would spin.
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && (events & EPOLLIN) == 0) give_up_backend();
+  update_watch();
+}
+
+void QueuePair::serve(Direction direction) {
+  if (!serving()) return;
+  direction == Direction::kReceive ? serve_receive() : serve_transmit();
+}
+
+void QueuePair::serve_receive() {
+  Session& session = *session_;
+  auto outcome = context_.link_up ? session.receiver->run(kBudget)
+                                  : virtio::RingResult<Receiver::Outcome>(session.receiver->discard(kBudget));
+  if (!outcome) return break_ring(outcome.error());
+  if (session.receiver->take_interrupt()) interrupt(Direction::kReceive);
+  session.want_readable = *outcome != Receiver::Outcome::kStarved;
+  if (*outcome == Receiver::Outcome::kFailed) give_up_backend();
+}
+
+void QueuePair::serve_transmit() {
+  Session& session = *session_;
+  auto link = context_.link_up ? Transmitter::Link::kUp : Transmitter::Link::kDown;
+  auto outcome = session.transmitter->run(kBudget, link);
+  if (!outcome) return break_ring(outcome.error());
+  if (session.transmitter->take_interrupt()) interrupt(Direction::kTransmit);
+  session.want_writable = *outcome == Transmitter::Outcome::kBlocked;
+  if (*outcome == Transmitter::Outcome::kMore) signal_eventfd(kick_fd(Direction::kTransmit));
+}
+
+void QueuePair::interrupt(Direction direction) {
+  counters_.interrupts.fetch_add(1, std::memory_order_relaxed);
+  context_.transport->interrupt_queue(queue(direction));
+}
+
+void QueuePair::give_up_backend() {
+  if (std::exchange(backend_failed_, true)) return;
+  log_error("{}: the back end '{}' has failed and is not watched any more", context_.device_id, context_.backend.id());
+}
+
+// Brings epoll in line with what the queues wait for.
+void QueuePair::update_watch() {
+  if (!serving()) return unwatch();
+  uint32_t events = 0;
+  if (session_->want_readable) events |= EPOLLIN;
+  if (session_->want_writable) events |= EPOLLOUT;
+  int fd = port().fd();
+  // An fd in error is reported even if no event is asked for, so silence means removal.
+  if (events == 0 || backend_failed_ || fd < 0) return unwatch();
+  if (fd == watched_fd_ && events == watched_events_) return;
+  if (fd == watched_fd_) {
+    worker_->modify(fd, events);
+  } else {
+    unwatch();
+    auto added = worker_->add(fd, events, [this](uint32_t ready) { on_port(ready); });
+    if (!added) {
+      log_error("{}: {}", context_.device_id, added.error().message());
+      backend_failed_ = true;
+      return;
+    }
+  }
+  watched_fd_ = fd;
+  watched_events_ = events;
+}
+
+void QueuePair::unwatch() {
+  if (watched_fd_ >= 0) worker_->remove(watched_fd_);
+  watched_fd_ = -1;
+  watched_events_ = 0;
+}
+
+void QueuePair::break_ring(const virtio::BrokenRing& why) {
+  context_.broken = true;
+  context_.transport->needs_reset(why.why);
+}
+
+}  // namespace pagurus::device

@@ -1,0 +1,119 @@
+// One queue pair of a virtio-net device: its two rings, its port of the back end, and the worker thread
+// that moves frames between them.
+//
+// The worker is called "net/<id>", that of a further pair k "net/<id>.<k>".  It waits for the driver's kicks
+// of the two queues (unless something else serves them: Kicks) and for the port.
+//
+// States, all changed while the worker is frozen:
+//
+//   idle ──begin()──▶ begun ──enable()──▶ serving      end() leads back to idle from everywhere
+//                           ◀──disable()──
+//
+// A pair that is begun but not serving leaves its rings alone: the driver has not asked for it yet
+// (virtio 1.2, 5.1.6.5.5).  Once a ring of any pair is broken, no pair of the device serves.
+//
+// Threads: the worker's; while it is frozen, whoever froze it.  counters() and position() from any thread
+// that keeps the pair from being begun and ended.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "device/virtio_net/counters.h"
+#include "device/virtio_net/receiver.h"
+#include "device/virtio_net/transmitter.h"
+#include "event/worker.h"
+#include "net/backend.h"
+#include "virtio/device.h"
+
+namespace pagurus::device {
+
+// What the pairs of one device have in common.
+struct PairContext {
+  const std::string& device_id;
+  net::Backend& backend;
+  virtio::Transport* transport = nullptr;
+  std::atomic<bool> link_up{true};  // changes while all workers are frozen
+  std::atomic<bool> broken{false};  // a ring was; until the driver resets the device
+};
+
+class QueuePair {
+ public:
+  // Whether the worker waits for the driver's kicks; it does from the beginning.
+  enum class Kicks { kWatched, kLeft };
+  enum class Direction : unsigned { kReceive = 0, kTransmit = 1 };
+
+  // `context` outlives the pair.
+  static Result<std::unique_ptr<QueuePair>> create(unsigned index, PairContext& context);
+
+  event::Worker& worker() { return *worker_; }
+  // The number of a queue in the device (virtio 1.2, 5.1.2).
+  unsigned queue(Direction direction) const { return 2 * index_ + static_cast<unsigned>(direction); }
+
+  // The rest only while the worker is frozen, or on it.
+  Result<void> set_kicks(Kicks kicks);
+  // likely_frame: see Receiver::Mode.
+  void begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, size_t likely_frame);
+  void end();
+  bool begun() const { return session_ != nullptr; }
+  void enable() { enabled_ = true; }
+  void disable();
+  // Makes the worker look at everything once, and watch the port.
+  void rouse();
+  // The back end may be closed or given away.
+  void unwatch();
+  // The back end may have recovered.
+  void try_backend_again() { backend_failed_ = false; }
+
+  std::vector<uint8_t> held_frame() const {
+    return session_ ? session_->receiver->held_frame() : std::vector<uint8_t>();
+  }
+  void hold(std::vector<uint8_t> frame);
+
+  std::optional<virtio::QueuePosition> position(Direction direction) const;
+  const AtomicNetCounters& counters() const { return counters_; }
+
+ private:
+  // A driver's session with the pair.
+  struct Session {
+    Session(virtio::Queue rx_queue, virtio::Queue tx_queue) : rx(std::move(rx_queue)), tx(std::move(tx_queue)) {}
+    virtio::Queue rx;
+    virtio::Queue tx;
+    std::optional<Receiver> receiver;
+    std::optional<Transmitter> transmitter;
+    bool want_readable = true;   // receive has room
+    bool want_writable = false;  // transmit is blocked
+  };
+
+  QueuePair(unsigned index, PairContext& context) : index_(index), context_(context) {}
+
+  net::Port& port() const { return context_.backend.port(index_); }
+  int kick_fd(Direction direction) const { return context_.transport->kick_fd(queue(direction)); }
+  bool serving() const { return session_ && enabled_ && !context_.broken; }
+  void on_kick(Direction direction);
+  void on_port(uint32_t events);
+  void serve(Direction direction);
+  void serve_receive();
+  void serve_transmit();
+  void interrupt(Direction direction);
+  void give_up_backend();
+  void update_watch();
+  void break_ring(const virtio::BrokenRing& why);
+
+  const unsigned index_;
+  PairContext& context_;
+  AtomicNetCounters counters_;
+  Kicks kicks_ = Kicks::kLeft;
+  std::unique_ptr<Session> session_;
+  bool enabled_ = false;
+  int watched_fd_ = -1;
+  uint32_t watched_events_ = 0;  // 0: not watched
+  bool backend_failed_ = false;  // until try_backend_again()
+
+  // Last: its thread ends before what it uses.
+  std::unique_ptr<event::Worker> worker_;
+};
+
+}  // namespace pagurus::device
