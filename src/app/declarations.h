@@ -5,6 +5,7 @@
 #include "chardev/null_backend.h"
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
+#include "device/pci_hotplug/pci_hotplug.h"
 #include "device/power/power_control.h"
 #include "device/serial/uart_state.h"
 #include "device/virtio_net/state.h"
@@ -26,15 +27,15 @@ namespace pagurus::app {
 template <class... States>
 struct Declared {};
 
-using DeclaredSections =
-    Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState, device::UartState,
-             device::PowerState, pci::PciFunctionState, virtio::TransportState, device::VirtioNetState, net::TapState,
-             chardev::NullState, chardev::StreamState, chardev::SocketState, monitor::ListenerState
+using DeclaredSections = Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState,
+                                  device::UartState, device::PowerState, device::PciHotplugState, pci::PciFunctionState,
+                                  virtio::TransportState, device::VirtioNetState, net::TapState, chardev::NullState,
+                                  chardev::StreamState, chardev::SocketState, monitor::ListenerState
 #ifdef PAGURUS_VARIANT
-             ,
-             machine::VariantNote
+                                  ,
+                                  machine::VariantNote
 #endif
-             >;
+                                  >;
 
 using DeclaredMessages = Declared<wire::Hello, wire::Welcome, wire::Prepare, wire::PrepareCopy, wire::Ready, wire::Ram,
                                   wire::State, wire::Loaded, wire::Go, wire::Running, wire::Refused>;

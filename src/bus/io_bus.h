@@ -29,7 +29,7 @@ class IoBus {
   // `handler` must outlive the mapping.
   Result<void> map(uint64_t base, uint64_t size, std::string name, IoHandler& handler);
   // Removes the mapping that starts at `base`.  A handler call in progress may still be running
-  // when this returns, so handlers live as long as the machine.
+  // when this returns, so a handler may end only while no vCPU is in a call.
   void unmap(uint64_t base);
 
   // What nobody answers reads as all ones, as on a PC.

@@ -78,14 +78,27 @@ bool stays(const Word& word, const std::vector<std::string>& departing) {
   return !departs(monitored_by(word));
 }
 
+bool of_network(const Word& word) {
+  if (word.name != "device") return word.name == "netdev";
+  auto options = qapi::from_keyval<schema::DeviceOptions>(*word.value);
+  return options && options->driver() == schema::DeviceDriver::kVirtioNetPci;
+}
+
+void replace_network(std::vector<Word>& words, const NetworkWords& network) {
+  std::erase_if(words, of_network);
+  for (const std::string& netdev : network.netdevs) words.push_back({"netdev", netdev});
+  for (const std::string& device : network.devices) words.push_back({"device", device});
+}
+
 }  // namespace
 
-Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running,
-                                                    const std::string& binary) {
+Result<std::vector<std::string>> incoming_arguments(const std::vector<std::string>& running, const std::string& binary,
+                                                    const std::optional<NetworkWords>& network) {
   if (running.empty()) return fail("the running process does not tell its command line");
   std::vector<Word> words = TRY(parse_words(running));
   std::vector<std::string> departing = departing_monitors(words);
   std::erase_if(words, [&](const Word& word) { return !stays(word, departing); });
+  if (network) replace_network(words, *network);
   bool has_log = std::ranges::find(words, "D", &Word::name) != words.end();
 
   words.push_back({"chardev", "socket,id=" + std::string(kControlId) + ",fd=" + std::to_string(kControlFd)});

@@ -19,7 +19,7 @@ Words with_added(Words words) {
 }
 
 Words rewrite(const Words& running) {
-  auto result = incoming_arguments(running, "/usr/bin/new");
+  auto result = incoming_arguments(running, "/usr/bin/new", std::nullopt);
   EXPECT_TRUE(result.has_value()) << result.error().message();
   return result.value_or(Words());
 }
@@ -68,9 +68,20 @@ TEST(IncomingArguments, a_log_file_of_the_operator_stays) {
 }
 
 TEST(IncomingArguments, what_is_no_command_line_is_refused) {
-  EXPECT_FALSE(incoming_arguments({}, "/b").has_value());
-  EXPECT_FALSE(incoming_arguments({"pagurus", "word"}, "/b").has_value());
-  EXPECT_EQ(incoming_arguments({"pagurus", "-m"}, "/b").error().message(), "the running command line ends after '-m'");
+  EXPECT_FALSE(incoming_arguments({}, "/b", {}).has_value());
+  EXPECT_FALSE(incoming_arguments({"pagurus", "word"}, "/b", {}).has_value());
+  EXPECT_EQ(incoming_arguments({"pagurus", "-m"}, "/b", {}).error().message(),
+            "the running command line ends after '-m'");
+}
+
+TEST(IncomingArguments, have_the_network_as_it_is_if_that_has_changed) {
+  NetworkWords network{.netdevs = {R"({"type": "tap", "id": "n1"})"}, .devices = {R"({"netdev": "n1"})"}};
+  auto result = incoming_arguments({"pagurus", "-netdev", "tap,id=n0", "-device", "virtio-net-pci,netdev=n0", "-device",
+                                    "isa-serial,chardev=c", "-netdev", R"({"type": "tap", "id": "n2"})"},
+                                   "/usr/bin/new", network);
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(*result, with_added({"/usr/bin/new", "-device", "isa-serial,chardev=c", "-netdev", network.netdevs[0],
+                                 "-device", network.devices[0]}));
 }
 
 }  // namespace

@@ -24,6 +24,12 @@ Result<int64_t> integer_member(const Json& object, std::string_view name) {
   return value->as_int64();
 }
 
+Result<bool> boolean_member(const Json& object, std::string_view name) {
+  const Json* value = object.find(name);
+  if (value == nullptr || !value->is_bool()) return unexpected_reply(object, name);
+  return value->as_bool();
+}
+
 Result<std::vector<std::string>> strings_member(const Json& object, std::string_view name) {
   const Json* value = object.find(name);
   if (value == nullptr || !value->is_array()) return unexpected_reply(object, name);
@@ -31,6 +37,17 @@ Result<std::vector<std::string>> strings_member(const Json& object, std::string_
   for (const Json& element : value->as_array()) {
     if (!element.is_string()) return unexpected_reply(object, name);
     result.push_back(element.as_string());
+  }
+  return result;
+}
+
+Result<std::vector<std::string>> objects_member(const Json& object, std::string_view name) {
+  const Json* value = object.find(name);
+  if (value == nullptr || !value->is_array()) return unexpected_reply(object, name);
+  std::vector<std::string> result;
+  for (const Json& element : value->as_array()) {
+    if (!element.is_object()) return unexpected_reply(object, name);
+    result.push_back(element.text());
   }
   return result;
 }

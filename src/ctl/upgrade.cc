@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "ctl/incoming_arguments.h"
 #include "ctl/replies.h"
 
 namespace pagurus::ctl {
@@ -109,8 +108,21 @@ Result<UniqueFd> Upgrade::log_fd() {
 
 Result<void> Upgrade::start() { return start_with(TRY(log_fd())); }
 
+// The guest's network, if the command line does not tell it any more.
+Result<std::optional<NetworkWords>> Upgrade::changed_network() {
+  constexpr const char* kQuery = "query-network-options";
+  QmpClient::Answer answer = TRY(source_->ask({.command = kQuery}));
+  // A process that does not know the question cannot have changed anything.
+  if (!answer && answer.error().error_class == "CommandNotFound") return std::nullopt;
+  if (!answer) return fail("the old process refuses '{}': {}", kQuery, answer.error().words);
+  if (!TRY(boolean_member(*answer, "changed"))) return std::nullopt;
+  return NetworkWords{.netdevs = TRY(objects_member(*answer, "netdevs")),
+                      .devices = TRY(objects_member(*answer, "devices"))};
+}
+
 Result<void> Upgrade::start_with(UniqueFd log) {
-  auto arguments = TRY(incoming_arguments(command_line_, report_.binary));
+  auto network = TRY(changed_network());
+  auto arguments = TRY(incoming_arguments(command_line_, report_.binary, network));
   successor_.emplace(TRY(Successor::start(arguments, *running_, std::move(log))));
   report_.new_pid = successor_->pid();
   destination_ = TRY(QmpClient::over(successor_->take_control(), "the new process", options_.patience));

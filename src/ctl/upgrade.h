@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "ctl/incoming_arguments.h"
 #include "ctl/private_directory.h"
 #include "ctl/qmp_client.h"
 #include "ctl/running_process.h"
@@ -83,6 +84,7 @@ class Upgrade {
   Result<CheckReport> compare();
 
   Result<void> start_with(UniqueFd log);
+  Result<std::optional<NetworkWords>> changed_network();
   Result<UniqueFd> log_fd();
   Error explain(const Error& error);
   void stop_migrating();

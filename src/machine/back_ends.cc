@@ -4,50 +4,10 @@
 #include <optional>
 #include <set>
 
+#include "base/log.h"
+
 namespace pagurus::machine {
 namespace {
-
-// Takes part in hand-overs unless the machine type says otherwise.
-bool transfer_default(const MachineType& type, std::string_view driver) {
-  return type.default_of(driver, "backend-transfer", true);
-}
-
-Result<std::vector<std::unique_ptr<net::Backend>>> create_netdevs(const Config& config, NamedFds& named_fds) {
-  std::vector<std::unique_ptr<net::Backend>> netdevs;
-  std::set<std::string> ids;
-  for (const auto& options : config.netdevs) {
-    auto netdev = TRY(net::create_netdev(options, named_fds));
-    if (!ids.insert(netdev->id()).second) return fail("Duplicate ID '{}' for netdev", netdev->id());
-    if (netdev->announced() && !config.incoming) {
-      return fail("netdev '{}': local-incoming=on is for a process that waits for a guest: it needs -incoming",
-                  netdev->id());
-    }
-    netdevs.push_back(std::move(netdev));
-  }
-  return netdevs;
-}
-
-Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, const MachineType& type,
-                         std::vector<std::unique_ptr<net::Backend>>& netdevs) {
-  NicPlan nic;
-  nic.config = TRY(device::VirtioNetConfig::from(*options.as_virtio_net_pci(),
-                                                 {.id = options.id.value_or(fmt::format("nic{}", index)),
-                                                  .index = index,
-                                                  .backend_transfer = transfer_default(type, "virtio-net-pci")}));
-  auto found =
-      std::ranges::find_if(netdevs, [&](const auto& netdev) { return netdev && netdev->id() == nic.config.netdev; });
-  if (found == netdevs.end()) {
-    return fail("device '{}': there is no netdev '{}', or another device uses it", nic.config.id, nic.config.netdev);
-  }
-  nic.backend = std::move(*found);
-  if (nic.backend->announced() && !nic.config.backend_transfer) {
-    return fail(
-        "netdev '{}' has local-incoming=on, but property backend-transfer of its device '{}' is off: it could not "
-        "arrive",
-        nic.config.netdev, nic.config.id);
-  }
-  return nic;
-}
 
 Result<schema::ChardevOptions> find_chardev(const Config& config, const std::string& id) {
   auto found = std::ranges::find(config.chardevs, id, &schema::ChardevOptions::id);
@@ -79,16 +39,63 @@ Result<SerialPlan> create_serial(const Config& config, const SerialChoice& choic
 
 }  // namespace
 
+std::vector<net::Backend*> DevicePlan::network() const {
+  std::vector<net::Backend*> all;
+  for (const NicPlan& nic : nics) all.push_back(nic.backend.get());
+  for (const auto& netdev : netdevs) all.push_back(netdev.get());
+  return all;
+}
+
+bool transfer_default(const MachineType& type, std::string_view driver) {
+  return type.default_of(driver, "backend-transfer", true);
+}
+
+Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming, NamedFds& named_fds) {
+  auto netdev = TRY(net::create_netdev(options, named_fds));
+  if (netdev->announced() && !incoming) {
+    return fail("netdev '{}': local-incoming=on is for a process that waits for a guest: it needs -incoming",
+                netdev->id());
+  }
+  return netdev;
+}
+
+Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, const MachineType& type,
+                         std::vector<std::unique_ptr<net::Backend>>& netdevs) {
+  NicPlan nic{.options = options};
+  nic.config = TRY(device::VirtioNetConfig::from(*options.as_virtio_net_pci(),
+                                                 {.id = options.id.value_or(fmt::format("nic{}", index)),
+                                                  .index = index,
+                                                  .backend_transfer = transfer_default(type, "virtio-net-pci")}));
+  auto found = std::ranges::find(netdevs, nic.config.netdev, [](const auto& netdev) { return netdev->id(); });
+  if (found == netdevs.end()) {
+    return fail("device '{}': there is no netdev '{}', or another device uses it", nic.config.id, nic.config.netdev);
+  }
+  if ((*found)->announced() && !nic.config.backend_transfer) {
+    return fail(
+        "netdev '{}' has local-incoming=on, but property backend-transfer of its device '{}' is off: it could not "
+        "arrive",
+        nic.config.netdev, nic.config.id);
+  }
+  nic.backend = std::move(*found);
+  netdevs.erase(found);
+  return nic;
+}
+
 Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop) {
   DevicePlan plan;
-  auto netdevs = TRY(create_netdevs(config, named_fds));
+  if (type.default_of("pci", "hotplug", true)) plan.hotplug = SlotHotplug::kYes;
+  std::set<std::string> netdev_ids;
+  for (const schema::Netdev& options : config.netdevs) {
+    if (!netdev_ids.insert(options.id).second) return fail("Duplicate ID '{}' for netdev", options.id);
+    plan.netdevs.push_back(TRY(plan_netdev(options, config.incoming, named_fds)));
+  }
   std::optional<SerialChoice> serial;
   std::set<std::string> ids;
   for (const schema::DeviceOptions& options : config.devices) {
     std::string id;
     switch (options.driver()) {
       case schema::DeviceDriver::kVirtioNetPci:
-        plan.nics.push_back(TRY(plan_nic(options, static_cast<unsigned>(plan.nics.size()), type, netdevs)));
+        plan.nics.push_back(TRY(plan_nic(options, static_cast<unsigned>(plan.nics.size()), type, plan.netdevs)));
         id = plan.nics.back().config.id;
         break;
       case schema::DeviceDriver::kIsaSerial:
@@ -99,10 +106,7 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, N
     }
     if (!ids.insert(id).second) return fail("Duplicate device ID '{}'", id);
   }
-  for (const auto& netdev : netdevs) {
-    if (netdev)
-      return fail("netdev '{}' is used by no device: add -device virtio-net-pci,netdev={}", netdev->id(), netdev->id());
-  }
+  for (const auto& netdev : plan.netdevs) log_warning("netdev '{}' has no peer: no device uses it", netdev->id());
   if (config.serials.size() + (serial ? 1 : 0) > 1) return fail("this machine has one serial port, more are asked for");
   if (!serial) {
     serial = SerialChoice{.chardev = config.serials.empty() ? "" : config.serials.front(),

@@ -10,6 +10,7 @@
 #include "chardev/chardev.h"
 #include "device/virtio_net/config.h"
 #include "event/loop.h"
+#include "machine/acpi/dsdt.h"
 #include "machine/config.h"
 #include "machine/machine_type.h"
 #include "net/netdev.h"
@@ -17,6 +18,7 @@
 namespace pagurus::machine {
 
 struct NicPlan {
+  schema::DeviceOptions options;  // as given
   device::VirtioNetConfig config;
   std::unique_ptr<net::Backend> backend;
 };
@@ -30,7 +32,23 @@ struct SerialPlan {
 struct DevicePlan {
   std::vector<NicPlan> nics;
   SerialPlan serial;
+  std::vector<std::unique_ptr<net::Backend>> netdevs;  // used by no device
+  SlotHotplug hotplug = SlotHotplug::kNo;
+
+  // Those of nics and netdevs.
+  std::vector<net::Backend*> network() const;
 };
+
+// A back end takes part in hand-overs unless the machine type says otherwise.
+bool transfer_default(const MachineType& type, std::string_view driver);
+
+// Pending.  incoming: in a process that waits for a guest.
+Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming, NamedFds& named_fds);
+
+// Takes the back end out of `netdevs`, unless it fails.  options: of a virtio-net-pci.  index: for what the options
+// leave open, see VirtioNetConfig::Defaults.
+Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, const MachineType& type,
+                         std::vector<std::unique_ptr<net::Backend>>& netdevs);
 
 // Of the configuration's netdevs, devices, chardevs and serials.  Every back end is pending.
 Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop);

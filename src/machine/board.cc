@@ -30,6 +30,10 @@ Result<void> Board::build_platform(unsigned vcpus) {
   serial_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kSerialGsi});
   ged_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kGedGsi});
   power_ = std::make_unique<device::PowerControl>(static_cast<device::PowerSink&>(*this), *ged_line_);
+  if (plan_.hotplug == SlotHotplug::kYes) {
+    hotplug_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kPciHotplugGsi});
+    hotplug_ = std::make_unique<device::PciHotplug>(static_cast<device::EjectSink&>(*this), *hotplug_line_);
+  }
   serial_ = std::make_unique<device::Uart16550>(*plan_.serial.backend, *serial_line_);
   vcpus_ = TRY(kvm::VcpuSet::create(*vm_, vcpus, *this));
   return {};
@@ -39,17 +43,40 @@ Result<void> Board::build_nics() {
   constexpr pci::PciBus::Window kWindow{static_cast<uint32_t>(layout::kPciMemory.base),
                                         static_cast<uint32_t>(layout::kPciMemory.size)};
   pci_ = std::make_unique<pci::PciBus>(mmio_, kWindow);
-  for (auto& nic : plan_.nics) {
-    auto device = TRY(device::VirtioNet::create({.config = nic.config,
-                                                 .backend = *nic.backend,
-                                                 .memory = memory_,
-                                                 .mmio = mmio_,
-                                                 .msi = *msi_,
-                                                 .doorbells = *doorbells_}));
-    TRY(pci_->add(device->function(), nic.config.slot));
-    nics_.push_back(std::move(device));
+  for (const NicPlan& plan : plan_.nics) {
+    auto nic = TRY(make_nic(plan));
+    TRY(pci_->add(nic->function(), plan.config.slot));
+    nics_.push_back(std::move(nic));
   }
   return pci_->assign_bars();
+}
+
+Result<std::unique_ptr<device::VirtioNet>> Board::make_nic(const NicPlan& plan) {
+  return device::VirtioNet::create({.config = plan.config,
+                                    .backend = *plan.backend,
+                                    .memory = memory_,
+                                    .mmio = mmio_,
+                                    .msi = *msi_,
+                                    .doorbells = *doorbells_});
+}
+
+Result<void> Board::plug(std::unique_ptr<device::VirtioNet>&& nic, NicPlan&& plan) {
+  TRY(pci_->add(nic->function(), plan.config.slot));
+  nics_.push_back(std::move(nic));
+  plan_.nics.push_back(std::move(plan));
+  return {};
+}
+
+Board::Unplugged Board::unplug(device::VirtioNet& nic) {
+  auto device = std::ranges::find(nics_, &nic, &std::unique_ptr<device::VirtioNet>::get);
+  auto plan = std::ranges::find(plan_.nics, nic.config().id, [](const NicPlan& entry) { return entry.config.id; });
+  CHECK(device != nics_.end() && plan != plan_.nics.end(), "a NIC of this board is unplugged");
+  nic.reset();
+  pci_->remove(nic.function());
+  Unplugged unplugged{.nic = std::move(*device), .backend = std::move(plan->backend)};
+  nics_.erase(device);
+  plan_.nics.erase(plan);
+  return unplugged;
 }
 
 Result<void> Board::map_buses() {
@@ -61,6 +88,7 @@ Result<void> Board::map_buses() {
   TRY(pio_.map(kKeyboardStatusPort.base, kKeyboardStatusPort.size, "keyboard controller",
                power_->keyboard_controller()));
   TRY(pio_.map(kPciConfigPorts.base, kPciConfigPorts.size, "PCI configuration", pci_->config_ports()));
+  if (hotplug_) TRY(pio_.map(kPciHotplugPorts.base, kPciHotplugPorts.size, "PCI hot-plug", *hotplug_));
   return mmio_.map(kEcam.base, kEcam.size, "ECAM", pci_->ecam());
 }
 
@@ -112,6 +140,8 @@ Result<void> Board::set_boot(const BootState& boot) {
 Result<void> Board::reset() {
   for (auto& nic : nics_) nic->reset();
   pci_->reset();
+  TRY(pci_->assign_bars());
+  if (hotplug_) hotplug_->reset();
   serial_->reset();
   power_->reset();
   TRY(vcpus_->reset_all());
@@ -133,16 +163,10 @@ void Board::halt() {
   vcpus_->wait_paused();
 }
 
-unsigned Board::slot_of(device::VirtioNet& nic) const {
-  const auto& functions = pci_->functions();
-  auto found = std::ranges::find(functions, &nic.function());
-  CHECK(found != functions.end(), "every NIC was added to the bus");
-  return static_cast<unsigned>(found - functions.begin());
-}
-
 std::vector<DeviceSection> Board::sections() {
   std::vector<DeviceSection> sections{{"pci", pci_.get()}, {plan_.serial.id, serial_.get()}, {"power", power_.get()}};
   sections.push_back({"host-bridge", &pci_->host_bridge()});
+  if (hotplug_) sections.push_back({"pci-hotplug", hotplug_.get()});
   for (auto& nic : nics_) {
     for (const auto& [name, section] : nic->sections()) sections.push_back({name, &section});
   }

@@ -10,6 +10,7 @@
 
 #include "bus/io_bus.h"
 #include "bus/kvm_interrupts.h"
+#include "device/pci_hotplug/pci_hotplug.h"
 #include "device/power/power_control.h"
 #include "device/serial/uart_16550.h"
 #include "device/virtio_net/virtio_net.h"
@@ -30,6 +31,8 @@ class BoardListener {
   virtual ~BoardListener() = default;
   virtual void guest_power_off() = 0;
   virtual void guest_reset() = 0;
+  // hotplug()->take_ejected() has something to tell.
+  virtual void guest_ejected() = 0;
   virtual void guest_failed(const std::string& why) = 0;
 };
 
@@ -39,7 +42,7 @@ struct DeviceSection {
   bool required = true;  // a destination that does not know it must refuse the guest
 };
 
-class Board final : private kvm::ExitHandler, private device::PowerSink {
+class Board final : private kvm::ExitHandler, private device::PowerSink, private device::EjectSink {
  public:
   // Everything but RAM's bytes, with every back end pending.  `listener` outlives the board.
   static Result<std::unique_ptr<Board>> create(const Config& config, DevicePlan plan, BoardListener& listener);
@@ -68,7 +71,21 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   std::vector<std::unique_ptr<device::VirtioNet>>& nics() { return nics_; }
   DevicePlan& plan() { return plan_; }
   // The PCI slot of one of nics().
-  unsigned slot_of(device::VirtioNet& nic) const;
+  unsigned slot_of(device::VirtioNet& nic) const { return pci_->slot_of(nic.function()); }
+  // nullptr: this machine type's guests cannot be told of devices that come and go.
+  device::PciHotplug* hotplug() { return hotplug_.get(); }
+  // A NIC that is not yet on the bus; frozen.
+  Result<std::unique_ptr<device::VirtioNet>> make_nic(const NicPlan& plan);
+  // Only while the vCPUs are out of the guest.  plug() takes both over unless it fails; unplug() powers the
+  // device off, and leaves its end to the caller: nobody need wait for that.
+  Result<void> plug(std::unique_ptr<device::VirtioNet>&& nic, NicPlan&& plan);
+  struct Unplugged {
+    std::unique_ptr<device::VirtioNet> nic;
+    std::unique_ptr<net::Backend> backend;
+  };
+  Unplugged unplug(device::VirtioNet& nic);
+  // As at power-on; before the guest has run.
+  Result<void> assign_bars() { return pci_->assign_bars(); }
   // In the order in which they are loaded.
   std::vector<DeviceSection> sections();
 
@@ -89,6 +106,8 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   // device::PowerSink.
   void guest_power_off() override { listener_.guest_power_off(); }
   void guest_reset() override { listener_.guest_reset(); }
+  // device::EjectSink.
+  void guest_ejected() override { listener_.guest_ejected(); }
 
   bool logs_dirty_ = false;
   // In the order of construction; the vCPUs, which use all of it, go first.
@@ -103,7 +122,9 @@ class Board final : private kvm::ExitHandler, private device::PowerSink {
   std::unique_ptr<bus::KvmDoorbells> doorbells_;
   std::unique_ptr<bus::KvmEdgeLine> serial_line_;
   std::unique_ptr<bus::KvmEdgeLine> ged_line_;
+  std::unique_ptr<bus::KvmEdgeLine> hotplug_line_;
   std::unique_ptr<device::PowerControl> power_;
+  std::unique_ptr<device::PciHotplug> hotplug_;
   std::unique_ptr<device::Uart16550> serial_;
   std::vector<std::unique_ptr<device::VirtioNet>> nics_;
   std::unique_ptr<pci::PciBus> pci_;

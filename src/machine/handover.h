@@ -83,6 +83,10 @@ class Handover : public LoggedRam {
   virtual std::vector<SectionInfo> sections() const = 0;
   virtual std::vector<MovableInfo> movables() const = 0;
 
+  // From the moment in which both sides may rely on facts(), sections() and movables() until the hand-over has
+  // ended: no device comes or goes meanwhile.
+  virtual void hold_devices(bool hold) = 0;
+
   // --- source -------------------------------------------------------------------------------
   // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
   virtual Result<void> check_guest() const = 0;

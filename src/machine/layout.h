@@ -58,13 +58,15 @@ inline constexpr GuestAddress kKvmTss{0xfeff'd000};
 inline constexpr Range kKvmPages{0xfeff'c000, 0x4000};
 
 // Ports.
-inline constexpr Range kPowerPorts{0x600, 4};  // device::PowerControl
+inline constexpr Range kPowerPorts{0x600, 4};        // device::PowerControl
+inline constexpr Range kPciHotplugPorts{0x610, 12};  // device::PciHotplug
 inline constexpr Range kKeyboardStatusPort{0x64, 1};
 inline constexpr Range kSerialPorts{0x3f8, 8};
 inline constexpr Range kPciConfigPorts{0xcf8, 8};
 
 // Inputs of the IOAPIC.  All of ours are edge-triggered, active high.
 inline constexpr uint32_t kSerialGsi = 4;
-inline constexpr uint32_t kGedGsi = 9;  // the ACPI generic event device
+inline constexpr uint32_t kGedGsi = 9;          // the ACPI generic event device: power button
+inline constexpr uint32_t kPciHotplugGsi = 10;  // the same device: PCI slots
 
 }  // namespace pagurus::machine::layout

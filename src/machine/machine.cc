@@ -32,8 +32,8 @@ Result<void> Machine::Impl::build() {
                                .remedy("run it on hardware virtualization, or in the nested test host: lab/run"));
   }
   if (!config_.initrd.empty()) initrd_ = TRY(BootFile::read(config_.initrd, "initrd"));
-  acpi_ = build_acpi_tables(config_.vcpus);
   auto plan = TRY(plan_devices(config_, type_, environment_.named_fds, environment_.loop));
+  acpi_ = build_acpi_tables(config_.vcpus, plan.hotplug);
   board_ = TRY(Board::create(config_, std::move(plan), *this));
   if (config_.incoming) {
     state_ = RunState::kInMigrate;
@@ -44,7 +44,7 @@ Result<void> Machine::Impl::build() {
 }
 
 Result<void> Machine::Impl::open_back_ends() {
-  for (auto& nic : board_->plan().nics) TRY(nic.backend->open());
+  for (net::Backend* netdev : board_->plan().network()) TRY(netdev->open());
   TRY(board_->plan().serial.backend->open());
   thaw_back_ends();
   return {};
@@ -56,12 +56,12 @@ Result<void> Machine::Impl::allocate_ram() {
 }
 
 Result<void> Machine::Impl::tell_ram() {
-  for (auto& nic : board_->plan().nics) TRY(nic.backend->ram_ready(board_->memory()));
+  for (net::Backend* netdev : board_->plan().network()) TRY(netdev->ram_ready(board_->memory()));
   return {};
 }
 
 void Machine::Impl::thaw_back_ends() {
-  for (auto& nic : board_->plan().nics) nic.backend->thaw();
+  for (net::Backend* netdev : board_->plan().network()) netdev->thaw();
   board_->plan().serial.backend->thaw();
 }
 
@@ -104,6 +104,7 @@ int64_t Machine::Impl::run_guest() {
   int64_t told_ns = board_->run();
   state_ = RunState::kRunning;
   // Asked for in the moment in which the guest was stopped: nobody has looked at it since.
+  if (board_->hotplug() != nullptr && board_->hotplug()->any_ejected()) post_removal();
   if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
   return told_ns;
 }
@@ -139,6 +140,7 @@ Result<void> Machine::Impl::reset(bool by_guest) {
 
 Result<void> Machine::Impl::restart() {
   TRY(board_->reset());
+  remove_ejected();
   return boot();
 }
 
@@ -221,6 +223,7 @@ void Machine::Impl::tell(const Moment& moment) {
       case Event::kReset: observer->on_reset(moment.at_ns, moment.by_guest); break;
       case Event::kShutdown: observer->on_shutdown(moment.at_ns, moment.by_guest, moment.reason); break;
       case Event::kPowerdown: observer->on_powerdown(moment.at_ns); break;
+      case Event::kDeviceDeleted: observer->on_device_deleted(moment.at_ns, moment.device); break;
     }
   }
 }
@@ -283,6 +286,11 @@ Result<void> Machine::power_button() {
 
 void Machine::quit(const std::string& reason) { impl_->quit(reason); }
 Result<void> Machine::set_link(const std::string& name, bool up) { return impl_->set_link(name, up); }
+Result<void> Machine::add_netdev(const schema::Netdev& options) { return impl_->add_netdev(options); }
+Result<void> Machine::delete_netdev(const std::string& id) { return impl_->delete_netdev(id); }
+Result<void> Machine::add_device(const schema::DeviceOptions& options) { return impl_->add_device(options); }
+Result<void> Machine::delete_device(const std::string& id) { return impl_->delete_device(id); }
+NetworkOptions Machine::network_options() const { return impl_->network_options(); }
 const Config& Machine::config() const { return impl_->config_; }
 std::vector<BackendReport> Machine::backends() const { return impl_->backends(); }
 std::vector<int> Machine::vcpu_thread_ids() const { return impl_->board_->vcpus().thread_ids(); }

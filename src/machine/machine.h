@@ -34,6 +34,8 @@ class MachineObserver {
   // reason: QEMU's ShutdownCause, e.g. "guest-shutdown", "guest-reset", "host-qmp-quit".
   virtual void on_shutdown(int64_t at_ns, bool by_guest, const std::string& reason) = 0;
   virtual void on_powerdown(int64_t at_ns) = 0;
+  // A device has gone, with all its resources but the back end.
+  virtual void on_device_deleted(int64_t at_ns, const std::string& id) = 0;
 };
 
 // One line of query-backend-transfer-support and of `pagurusctl status`.
@@ -44,6 +46,14 @@ struct BackendReport {
   std::string backend_type;  // "tap", "stdio", ...
   bool can_move;
   std::string reason;  // why not, if it cannot
+};
+
+// The network as it is now, as the options of a process that would be started with it: all that was left open
+// (ids, slots, MAC addresses) is said.
+struct NetworkOptions {
+  bool changed = false;  // something was plugged or unplugged since the process was started
+  std::vector<schema::Netdev> netdevs;
+  std::vector<schema::DeviceOptions> devices;
 };
 
 class Handover;
@@ -81,6 +91,16 @@ class Machine {
   void quit(const std::string& reason);
   // name: a device's id or its netdev's id.
   Result<void> set_link(const std::string& name, bool up);
+
+  // Hot-plug: what the guest has to be told, it is told if the machine type can; before it runs, or in a process
+  // that waits for a guest, it finds the device there.  Refused while a hand-over is under way.
+  // A back end that no device uses is opened at once, or stays pending in a process that waits for a guest.
+  Result<void> add_netdev(const schema::Netdev& options);
+  Result<void> delete_netdev(const std::string& id);
+  Result<void> add_device(const schema::DeviceOptions& options);
+  // Asks the guest to let the device go; on_device_deleted() tells when it has.
+  Result<void> delete_device(const std::string& id);
+  NetworkOptions network_options() const;
 
   const Config& config() const;
   std::vector<BackendReport> backends() const;

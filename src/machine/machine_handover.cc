@@ -147,6 +147,11 @@ std::vector<MovableInfo> Machine::Impl::movables() const {
                              nic.config.backend_transfer, *nic.backend));
     infos.back().announced = nic.backend->announced();
   }
+  for (const auto& netdev : board_->plan().netdevs) {
+    infos.push_back(describe("netdev " + netdev->id(), "virtio-net", netdev->kind(),
+                             transfer_default(type_, "virtio-net-pci"), *netdev));
+    infos.back().announced = netdev->announced();
+  }
   const SerialPlan& serial = board_->plan().serial;
   infos.push_back(
       describe("console " + serial.id, "isa-serial", serial.backend->kind(), serial.backend_transfer, *serial.backend));
@@ -265,8 +270,8 @@ Result<void> Machine::Impl::attach_ram(UniqueFd memfd) {
 }
 
 Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& transfer) {
-  for (auto& nic : board_->plan().nics) {
-    if (!transfer.contains("netdev " + nic.backend->id())) TRY(nic.backend->open());
+  for (net::Backend* netdev : board_->plan().network()) {
+    if (!transfer.contains("netdev " + netdev->id())) TRY(netdev->open());
   }
   SerialPlan& serial = board_->plan().serial;
   if (!transfer.contains("console " + serial.id)) TRY(serial.backend->open());
@@ -376,17 +381,19 @@ int64_t Machine::Impl::enter(Enter how) {
 
 // The network that a NIC has come to is told where the guest is now, by the guest and without it.
 void Machine::Impl::announce() {
-  std::vector<device::VirtioNet*> moved;
+  std::set<std::string> moved;
   for (auto& nic : board_->nics()) {
     bool same_wire = transferred_.contains("netdev " + nic->backend().id());
     if (same_wire) continue;
     nic->renew_offloads();
     nic->announce();
-    moved.push_back(nic.get());
+    moved.insert(nic->config().id);
   }
   if (moved.empty()) return;
-  announcer_.start([moved = std::move(moved)] {
-    for (device::VirtioNet* nic : moved) nic->announce_by_rarp();
+  announcer_.start([this, moved = std::move(moved)] {
+    for (auto& nic : board_->nics()) {
+      if (moved.contains(nic->config().id)) nic->announce_by_rarp();
+    }
   });
 }
 

@@ -1,8 +1,10 @@
-// The inside of Machine, shared by machine.cc (life and run state) and machine_handover.cc (leaving
-// and entering a process).
+// The inside of Machine, shared by machine.cc (life and run state), machine_handover.cc (leaving
+// and entering a process) and machine_hotplug.cc (devices that come and go).
 #pragma once
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -43,6 +45,11 @@ class Machine::Impl final : private BoardListener, public Handover {
   void quit(const std::string& reason);
   Result<void> set_link(const std::string& name, bool up);
   std::vector<BackendReport> backends();
+  Result<void> add_netdev(const schema::Netdev& options);
+  Result<void> delete_netdev(const std::string& id);
+  Result<void> add_device(const schema::DeviceOptions& options);
+  Result<void> delete_device(const std::string& id);
+  NetworkOptions network_options() const;
   bool runs() const { return state_ == RunState::kRunning; }
 
   // Handover.
@@ -51,6 +58,7 @@ class Machine::Impl final : private BoardListener, public Handover {
   std::vector<MovableInfo> movables() const override;
   Result<void> check_guest() const override;
   bool ending() const override { return quitting_; }
+  void hold_devices(bool hold) override;
   int ram_fd() const override { return board_->memory().fd(); }
   memory::GuestMemory& ram() override { return board_->memory(); }
   std::vector<SavedSection> save_rehearsal(const std::set<std::string>& transfer) override;
@@ -72,23 +80,38 @@ class Machine::Impl final : private BoardListener, public Handover {
 
  private:
   friend class Machine;
-  enum class Event { kStop, kResume, kReset, kShutdown, kPowerdown };
+  enum class Event { kStop, kResume, kReset, kShutdown, kPowerdown, kDeviceDeleted };
   struct Moment {
     Event event;
     int64_t at_ns;
     bool by_guest = false;
     std::string reason;
+    std::string device;
   };
 
   // BoardListener, on vCPU threads.
   void guest_power_off() override { request(GuestRequest::kPowerOff); }
   void guest_reset() override { request(GuestRequest::kReset); }
+  void guest_ejected() override { post_removal(); }
   void guest_failed(const std::string& why) override;
   void request(GuestRequest request);
   // On the control thread.
   Result<void> check_not_quitting() const;
   Result<void> check_not_leaving() const;
   void carry_out_request();
+  // Which way a device comes or goes now, or why it cannot.
+  enum class Plugging { kCold, kHot };
+  Result<Plugging> plugging() const;
+  Result<Plugging> device_plugging() const;
+  Result<void> plug(NicPlan& plan, Plugging how);
+  void unplug(device::VirtioNet& nic);
+  // What the guest has let go: as soon as no hand-over is under way.
+  void remove_ejected();
+  void post_removal();
+  void with_vcpus_out(const std::function<void()>& change);
+  // For what a device's options leave open.
+  unsigned free_nic_index() const;
+  device::VirtioNet* find_nic(const std::string& id) const;
   void fail_guest(const std::string& why);
   Result<void> restart();
   // Returns when the vCPUs were told to run.
@@ -125,6 +148,11 @@ class Machine::Impl final : private BoardListener, public Handover {
   bool was_running_ = false;
   // In postmigrate: nobody is known to have the guest, so cont() may run it.
   bool may_continue_ = false;
+  // A hand-over is under way: both sides have agreed on the devices.
+  bool devices_held_ = false;
+  bool network_changed_ = false;
+  // Until when (CLOCK_MONOTONIC ns) the guest is given time to let a device go, by id.
+  std::map<std::string, int64_t> eject_deadlines_;
   // quit() was called: the run state is final.
   bool quitting_ = false;
   // The back ends that left with the guest (source) or came with it (destination).

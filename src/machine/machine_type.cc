@@ -7,7 +7,11 @@ namespace pagurus::machine {
 namespace {
 
 // What differs from the type above it.
+constexpr std::array kCompat11 = {
+    CompatProperty{"pci", "hotplug", false},
+};
 constexpr std::array kCompat10 = {
+    CompatProperty{"pci", "hotplug", false},
     CompatProperty{"virtio-net-pci", "backend-transfer", false},
     CompatProperty{"isa-serial", "backend-transfer", false},
 };
@@ -23,7 +27,8 @@ constexpr std::string_view kDefaultType = "pagurus-1.2";
 
 constexpr std::array kTypes = {
     MachineType{"pagurus-1.2", "PCI, virtio 1.2, ACPI; devices hand over their back ends", {}, kVersions12},
-    MachineType{"pagurus-1.1", "as pagurus-1.2, without what virtio-net and PCI have learned since", {}, kVersions12},
+    MachineType{"pagurus-1.1", "as pagurus-1.2, without what virtio-net and PCI have learned since", kCompat11,
+                kVersions12},
     MachineType{"pagurus-1.0", "as pagurus-1.1, but backend-transfer of devices is off unless set", kCompat10,
                 kVersions12},
 };

@@ -60,9 +60,12 @@ class Migration::Impl {
   explicit Impl(Environment environment) : environment_(std::move(environment)) {}
 
   // A destination that only listens is idle: settings are read when a source connects.
-  Result<void> check_idle(const char* what) const {
+  bool idle() const {
     bool listening_only = destination_ && status_ == Status::kSetup;
-    if (in_progress() && !listening_only) return fail("{} while a migration is in progress is not possible", what);
+    return !in_progress() || listening_only;
+  }
+  Result<void> check_idle(const char* what) const {
+    if (!idle()) return fail("{} while a migration is in progress is not possible", what);
     return {};
   }
   bool in_progress() const {
@@ -74,6 +77,7 @@ class Migration::Impl {
     status_ = status;
     error_ = why;
     if (!in_progress()) total_ns_ = monotonic_ns() - began_ns_;
+    environment_.machine.handover().hold_devices(!idle());
     if (observer_) observer_(status, realtime_ns());
   }
   void remark(const std::string& text) {

@@ -44,6 +44,10 @@ class MachineCommands final : public schema::MachineCommands {
     }
     return cpus;
   }
+  Result<void> device_add(qapi::Call&, schema::DeviceOptions options) override { return machine_.add_device(options); }
+  Result<void> device_del(qapi::Call&, schema::DeviceDelArguments arguments) override {
+    return machine_.delete_device(arguments.id);
+  }
 
  private:
   machine::Machine& machine_;
@@ -55,6 +59,15 @@ class NetCommands final : public schema::NetCommands {
 
   Result<void> set_link(qapi::Call&, schema::SetLinkArguments arguments) override {
     return machine_.set_link(arguments.name, arguments.up);
+  }
+  Result<void> netdev_add(qapi::Call&, schema::Netdev options) override { return machine_.add_netdev(options); }
+  Result<void> netdev_del(qapi::Call&, schema::NetdevDelArguments arguments) override {
+    return machine_.delete_netdev(arguments.id);
+  }
+  Result<schema::NetworkOptions> query_network_options(qapi::Call&) override {
+    machine::NetworkOptions network = machine_.network_options();
+    return schema::NetworkOptions{
+        .changed = network.changed, .netdevs = std::move(network.netdevs), .devices = std::move(network.devices)};
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "monitor/to_schema.h"
+#include "schema/machine_events.h"
 #include "schema/migration_events.h"
 #include "schema/run_state_events.h"
 
@@ -84,5 +85,9 @@ void Monitor::on_shutdown(int64_t at_ns, bool by_guest, const std::string& reaso
 }
 
 void Monitor::on_powerdown(int64_t at_ns) { emit(schema::powerdown_event(), at_ns); }
+
+void Monitor::on_device_deleted(int64_t at_ns, const std::string& id) {
+  emit(schema::device_deleted_event({.device = id, .path = "/machine/peripheral/" + id}), at_ns);
+}
 
 }  // namespace pagurus::monitor

@@ -53,6 +53,7 @@ class Monitor : private machine::MachineObserver {
   void on_reset(int64_t at_ns, bool by_guest) override;
   void on_shutdown(int64_t at_ns, bool by_guest, const std::string& reason) override;
   void on_powerdown(int64_t at_ns) override;
+  void on_device_deleted(int64_t at_ns, const std::string& id) override;
 
   struct OfferedListener {
     std::unique_ptr<Listener> listener;

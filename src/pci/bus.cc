@@ -38,6 +38,12 @@ Result<unsigned> PciBus::add(PciFunction& function, std::optional<unsigned> slot
   return *slot;
 }
 
+unsigned PciBus::slot_of(const PciFunction& function) const {
+  auto found = std::ranges::find(functions_, &function);
+  CHECK(found != functions_.end(), "the function was added to this bus");
+  return static_cast<unsigned>(found - functions_.begin());
+}
+
 Result<void> PciBus::assign_bars() {
   uint64_t next = window_.base;
   uint64_t end = uint64_t{window_.base} + window_.size;

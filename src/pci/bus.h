@@ -7,9 +7,12 @@
 //
 // Every device has one function; the host bridge is 00.0.
 //
-// Life: add() every device, assign_bars() once, then the guest may run.  Added functions outlive
-// the bus.  Threads: configuration accesses from every vCPU thread; the rest on the control thread
-// while the vCPUs are stopped.
+// Life: add() every device, assign_bars(), then the guest may run.  A device that is added later has no
+// addresses in its BARs: the guest gives it some, and assign_bars() again at the next reset.  Added functions
+// outlive the bus, unless they are removed.
+//
+// Threads: configuration accesses from every vCPU thread; the rest on the control thread while the vCPUs
+// are out of the guest, and so in no access to a register.
 #pragma once
 
 #include <array>
@@ -44,7 +47,10 @@ class PciBus final : public vmstate::Section {
 
   // Puts a device into `slot` (1..31), or into the lowest free one.  Returns the slot.
   Result<unsigned> add(PciFunction& function, std::optional<unsigned> slot);
-  // Fails if the window is too small.
+  // The slot of a function that was added.
+  unsigned slot_of(const PciFunction& function) const;
+  void remove(const PciFunction& function) { functions_[slot_of(function)] = nullptr; }
+  // While no function decodes memory.  Fails if the window is too small.
   Result<void> assign_bars();
 
   // For the machine to map: kConfigPortCount ports at kConfigPorts, and kEcamBytes of memory.
@@ -86,7 +92,7 @@ class PciBus final : public vmstate::Section {
 
   Window window_;
   PciFunction host_bridge_;
-  std::array<PciFunction*, kSlots> functions_{};  // constant once the guest runs
+  std::array<PciFunction*, kSlots> functions_{};  // constant while vCPUs run
   std::atomic<uint32_t> config_address_{0};
   Ports ports_{*this};
   Ecam ecam_{*this};

@@ -70,7 +70,7 @@ class PciFunction final : public vmstate::Section {
   uint32_t bar_size(unsigned index) const { return index < kBars ? bars_[index].size : 0; }
   // nullptr: there is no such BAR.
   bus::IoHandler* bar_handler(unsigned index) const { return index < kBars ? bars_[index].handler : nullptr; }
-  // The address that a BAR has after power-on; PciBus calls it before the guest runs.
+  // The address that a BAR has after power-on; PciBus calls it before the guest runs, and at a reset.
   void set_power_on_bar(unsigned index, uint32_t address);
 
   uint32_t config_read(uint16_t offset, unsigned size) const;

@@ -26,6 +26,10 @@ constexpr uint8_t kDualNamePrefix = 0x2e;
 constexpr uint8_t kMultiNamePrefix = 0x2f;
 constexpr uint8_t kExtOpPrefix = 0x5b;
 constexpr uint8_t kArg0Op = 0x68;
+constexpr uint8_t kStoreOp = 0x70;
+constexpr uint8_t kAndOp = 0x7b;
+constexpr uint8_t kRegionOp = 0x80;  // after kExtOpPrefix
+constexpr uint8_t kFieldOp = 0x81;   // after kExtOpPrefix
 constexpr uint8_t kDeviceOp = 0x82;  // after kExtOpPrefix
 constexpr uint8_t kNotifyOp = 0x86;
 constexpr uint8_t kLEqualOp = 0x93;
@@ -172,15 +176,40 @@ Bytes method(std::string_view path, unsigned arguments, Terms terms) {
   return with_length({kMethodOp}, concatenate({name_string(path), flags, concatenate(terms)}));
 }
 
+Bytes port_registers(std::string_view path, uint16_t base, std::initializer_list<std::string_view> registers) {
+  constexpr uint8_t kSystemIo = 1;
+  constexpr uint8_t kDWordAccess = 3;
+  // A PkgLength of its own kind: what it counts is the bits of the register.
+  constexpr uint8_t kRegisterBits = 32;
+  Bytes result{kExtOpPrefix, kRegionOp};
+  append(result, concatenate({name_string(path), {kSystemIo}, integer(base), integer(4 * registers.size())}));
+  Bytes fields = concatenate({name_string(path), {kDWordAccess}});
+  for (std::string_view name : registers) {
+    append_segment(fields, name);
+    fields.push_back(kRegisterBits);
+  }
+  append(result, with_length({kExtOpPrefix, kFieldOp}, fields));
+  return result;
+}
+
 Bytes argument(unsigned index) { return {static_cast<uint8_t>(kArg0Op + index)}; }
 
 Bytes if_equal(const Bytes& left, const Bytes& right, Terms then) {
   return with_length({kIfOp}, concatenate({{kLEqualOp}, left, right, concatenate(then)}));
 }
 
-Bytes notify(std::string_view path, uint8_t event) {
-  return concatenate({{kNotifyOp}, name_string(path), integer(event)});
+Bytes if_any_bit(const Bytes& value, const Bytes& mask, Terms then) {
+  constexpr uint8_t kNoTarget = 0;
+  return with_length({kIfOp}, concatenate({{kAndOp}, value, mask, {kNoTarget}, concatenate(then)}));
 }
+
+Bytes store(const Bytes& value, std::string_view to) { return concatenate({{kStoreOp}, value, name_string(to)}); }
+
+Bytes value_of(std::string_view path, Terms arguments) {
+  return concatenate({name_string(path), concatenate(arguments)});
+}
+
+Bytes notify(std::string_view path, const Bytes& event) { return concatenate({{kNotifyOp}, name_string(path), event}); }
 
 Bytes resources(Terms descriptors) {
   Bytes content = concatenate(descriptors);

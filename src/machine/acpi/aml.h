@@ -31,11 +31,18 @@ Bytes scope(std::string_view path, Terms terms);
 Bytes device(std::string_view path, Terms terms);
 // Serialized.  arguments: 0..7.
 Bytes method(std::string_view path, unsigned arguments, Terms terms);
+// Registers of 32 bits each, from I/O port `base` on: `path` names the region, `registers` its fields.
+Bytes port_registers(std::string_view path, uint16_t base, std::initializer_list<std::string_view> registers);
 
 // Code.
 Bytes argument(unsigned index);  // 0..6
 Bytes if_equal(const Bytes& left, const Bytes& right, Terms then);
-Bytes notify(std::string_view path, uint8_t event);
+// If any bit of `mask` is set in `value`.
+Bytes if_any_bit(const Bytes& value, const Bytes& mask, Terms then);
+Bytes store(const Bytes& value, std::string_view to);
+// The value of an object, or of a method that is called with the arguments.
+Bytes value_of(std::string_view path, Terms arguments = {});
+Bytes notify(std::string_view path, const Bytes& event);
 
 // Resource descriptors; `resources` makes the buffer that _CRS wants of them.
 Bytes resources(Terms descriptors);

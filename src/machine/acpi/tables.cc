@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "device/power/power_control.h"
-#include "machine/acpi/dsdt.h"
 #include "machine/layout.h"
 
 namespace pagurus::machine {
@@ -53,9 +52,9 @@ Bytes finish(Bytes table) {
   return table;
 }
 
-Bytes dsdt() {
+Bytes dsdt(SlotHotplug hotplug) {
   Bytes table = begin_table("DSDT", 2);
-  Bytes code = dsdt_code();
+  Bytes code = dsdt_code(hotplug);
   table.insert(table.end(), code.begin(), code.end());
   return finish(std::move(table));
 }
@@ -165,7 +164,7 @@ class Placer {
 
 }  // namespace
 
-AcpiTables build_acpi_tables(unsigned vcpus) {
+AcpiTables build_acpi_tables(unsigned vcpus, SlotHotplug hotplug) {
   Placer placer;
   auto add = [&](std::vector<AcpiTable>& to, std::string signature, Bytes bytes) {
     GuestAddress address = placer.place(bytes.size());
@@ -178,7 +177,7 @@ AcpiTables build_acpi_tables(unsigned vcpus) {
   result.rsdp = placer.place(kHeaderSize);
   std::vector<AcpiTable> code;
   std::vector<AcpiTable> listed;
-  GuestAddress dsdt_address = add(code, "DSDT", dsdt());
+  GuestAddress dsdt_address = add(code, "DSDT", dsdt(hotplug));
   add(listed, "FACP", fadt(dsdt_address));
   add(listed, "APIC", madt(vcpus));
   add(listed, "MCFG", mcfg());

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/acpi/dsdt.h"
 #include "memory/address.h"
 #include "memory/guest_memory.h"
 
@@ -29,6 +30,6 @@ struct AcpiTables {
 };
 
 // vcpus: 1..kMaxVcpus; the local APIC id of a vCPU is its index.
-AcpiTables build_acpi_tables(unsigned vcpus);
+AcpiTables build_acpi_tables(unsigned vcpus, SlotHotplug hotplug);
 
 }  // namespace pagurus::machine

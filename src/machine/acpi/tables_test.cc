@@ -30,7 +30,7 @@ uint8_t sum(std::span<const uint8_t> bytes) {
 }
 
 TEST(AcpiTables, checksums_and_lengths_are_right_and_nothing_overlaps) {
-  auto built = build_acpi_tables(8);
+  auto built = build_acpi_tables(8, SlotHotplug::kYes);
   uint64_t end = 0;
   auto sorted = built.tables;
   std::ranges::sort(sorted, {}, [](const auto& table) { return table.address; });
@@ -47,7 +47,7 @@ TEST(AcpiTables, checksums_and_lengths_are_right_and_nothing_overlaps) {
 }
 
 TEST(AcpiTables, pointers_lead_from_the_rsdp_to_every_table) {
-  auto built = build_acpi_tables(1);
+  auto built = build_acpi_tables(1, SlotHotplug::kYes);
   const auto& rsdp = find(built, "RSDP");
   EXPECT_EQ(rsdp.address, built.rsdp);
   const auto& xsdt = find(built, "XSDT");
@@ -60,19 +60,19 @@ TEST(AcpiTables, pointers_lead_from_the_rsdp_to_every_table) {
 }
 
 TEST(AcpiTables, madt_has_one_local_apic_per_vcpu) {
-  auto size = [](unsigned vcpus) { return find(build_acpi_tables(vcpus), "APIC").bytes.size(); };
+  auto size = [](unsigned vcpus) { return find(build_acpi_tables(vcpus, SlotHotplug::kNo), "APIC").bytes.size(); };
   EXPECT_EQ(size(8) - size(1), 7u * 8);
 }
 
 TEST(AcpiTables, written_tables_are_found_in_ram) {
   auto ram = memory::GuestMemory::create(memory::kMinRam, memory::Pages::kSmall);
   ASSERT_TRUE(ram && ram->allocate());
-  auto built = build_acpi_tables(2);
+  auto built = build_acpi_tables(2, SlotHotplug::kYes);
   built.write(*ram);
   EXPECT_EQ(ram->read_value<uint64_t>(built.rsdp), load_le<uint64_t>("RSD PTR "));
 }
 
-class Iasl : public testing::TestWithParam<unsigned> {
+class Iasl : public testing::TestWithParam<std::tuple<unsigned, SlotHotplug>> {
  protected:
   void SetUp() override {
     if (std::system("command -v iasl >/dev/null 2>&1") != 0)
@@ -101,7 +101,8 @@ class Iasl : public testing::TestWithParam<unsigned> {
 };
 
 TEST_P(Iasl, disassembles_every_table_and_recompiles_the_dsdt) {
-  for (const auto& table : build_acpi_tables(GetParam()).tables) {
+  auto [vcpus, hotplug] = GetParam();
+  for (const auto& table : build_acpi_tables(vcpus, hotplug).tables) {
     if (table.signature == "RSDP") continue;  // not a table: iasl reads those only from a dump
     std::ofstream(directory_ / (table.signature + ".dat"), std::ios::binary)
         .write(reinterpret_cast<const char*>(table.bytes.data()), static_cast<std::streamsize>(table.bytes.size()));
@@ -114,7 +115,9 @@ TEST_P(Iasl, disassembles_every_table_and_recompiles_the_dsdt) {
   EXPECT_NE(output.find("0 Errors, 0 Warnings, 0 Remarks"), std::string::npos) << output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Vcpus, Iasl, testing::Values(1u, 8u));
+INSTANTIATE_TEST_SUITE_P(Machines, Iasl,
+                         testing::Combine(testing::Values(1u, 8u),
+                                          testing::Values(SlotHotplug::kNo, SlotHotplug::kYes)));
 
 }  // namespace
 }  // namespace pagurus::machine
