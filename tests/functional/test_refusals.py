@@ -101,7 +101,6 @@ def test_a_wrong_option_is_refused(shared, arguments, words):
     ({"kernel": "/usr"}, ["/usr"]),
     ({"extra": ["-initrd", "/nonexistent/initrd"]}, ["/nonexistent/initrd", "No such file"]),
     ({"extra": ["-device", "isa-serial,chardev=c9"]}, ["c9"]),
-    ({"extra": ["-netdev", "tap,id=n1,ifname=t9"]}, ["n1", "no device"]),
     ({"serial": "file:/nonexistent/dir/console"}, ["/nonexistent/dir/console"]),
     ({"serial": "chardev:nobody"}, ["nobody"]),
     ({"append": "x" * 100_000}, ["command line", "too long"]),
