@@ -1,4 +1,5 @@
-// The few facts the probe takes from ACPI tables: how to power off, how to reset, where ECAM is, which processors exist.
+// The few facts the probe takes from ACPI tables: how to power off, how to reset, where ECAM is, which processors
+// exist.
 #pragma once
 
 #include <cstdint>

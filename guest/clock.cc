@@ -102,8 +102,9 @@ uint64_t Clock::kvmclock_ns() const {
     compiler_barrier();
     uint64_t delta = read_tsc() - pvclock.tsc_timestamp;
     delta = pvclock.tsc_shift < 0 ? delta >> -pvclock.tsc_shift : delta << pvclock.tsc_shift;
-    const uint64_t ns = pvclock.system_time +
-                        static_cast<uint64_t>((static_cast<unsigned __int128>(delta) * pvclock.tsc_to_system_mul) >> 32);
+    const uint64_t ns =
+        pvclock.system_time +
+        static_cast<uint64_t>((static_cast<unsigned __int128>(delta) * pvclock.tsc_to_system_mul) >> 32);
     compiler_barrier();
     if (version == pvclock.version && (version & 1) == 0) return ns;
   }

@@ -18,6 +18,39 @@ void put_times(Reply& reply, TextView name, uint64_t tsc) {
   reply.put(name).put("_ns=").dec(clock().to_ns(tsc)).put("\n");
 }
 
+uint64_t sum(const volatile uint64_t (&counters)[kQueueVectors]) {
+  uint64_t total = 0;
+  for (const volatile uint64_t& counter : counters) total += counter;
+  return total;
+}
+
+// One line: a number of each pair.
+template <typename Get>
+void put_list(Reply& reply, TextView name, Get&& get) {
+  reply.put(name).put("=");
+  for (unsigned i = 0; i < net_device().pair_count(); ++i) reply.put(i == 0 ? "" : ",").dec(get(i));
+  reply.put("\n");
+}
+
+// Class, command and data of a command for the control queue, from hexadecimal digits.
+struct Bytes {
+  uint32_t size = 0;
+  uint8_t data[ControlQueue::kMaxCommand] = {};
+};
+
+bool parse_hex(TextView text, Bytes& bytes) {
+  if (text.size % 2 != 0 || text.size / 2 > sizeof(bytes.data)) return false;
+  for (; text.size != 0; text = text.from(2)) {
+    char digits[4] = {'0', 'x', text.data[0], text.data[1]};
+    const ParsedNumber byte = parse_number({digits, sizeof(digits)});
+    if (!byte.ok) return false;
+    bytes.data[bytes.size++] = static_cast<uint8_t>(byte.value);
+  }
+  return true;
+}
+
+bool sets_mac(const uint8_t* command) { return command[0] == 1 && command[1] == 1; }
+
 }  // namespace
 
 uint32_t Control::handle_request(TextView request, char* reply, uint32_t capacity) {
@@ -38,8 +71,9 @@ uint32_t Control::handle_request(TextView request, char* reply, uint32_t capacit
 void Control::execute(TextView request, Reply& reply) {
   TextView rest = request;
   const TextView command = take_word(rest);
-  const TextView token = take_word(rest);
   reply.put("reply=").put(command).put("\n");
+  if (command.starts_with("ctrl")) control_queue(command, rest, reply);
+  const TextView token = take_word(rest);
   if (token.size != 0) reply.put("token=").put(token).put("\n");
   if (command == "stats") {
     put_stats(reply);
@@ -60,8 +94,10 @@ void Control::execute(TextView request, Reply& reply) {
   } else if (command == "reset") {
     action_ = Action::reset;
     reply.put("ok=1\n");
-  } else {
-    reply.put("error=unknown command; known: stats net gaps cpus reset-gap check poweroff reset\n");
+  } else if (command == "pairs") {
+    put_pairs(reply);
+  } else if (!command.starts_with("ctrl")) {
+    reply.put("error=unknown command; known: stats net pairs gaps cpus reset-gap check ctrl* poweroff reset\n");
   }
 }
 
@@ -77,10 +113,10 @@ void Control::put_stats(Reply& reply) {
   put_times(reply, "uptime", now - boot_tsc_);
   reply.pair("kvmclock_ns", clock().kvmclock_ns());
   reply.pair("cpus_online", online_processors());
-  const NetCounters& net = net_device().counters();
+  const NetCounters net = net_device().counters();
   reply.pair("rx_frames", net.rx_frames).pair("tx_frames", net.tx_frames);
   reply.pair("udp_echoes", parts_.responder.counters().udp_echoes);
-  reply.pair("irq_rx", rx_interrupts).pair("irq_tx", tx_interrupts);
+  reply.pair("irq_rx", sum(rx_interrupts)).pair("irq_tx", sum(tx_interrupts));
   reply.pair("irq_config", config_interrupts).pair("irq_timer", timer_interrupts);
   put_gap_summary(reply);
   reply.pair("pattern_bytes", parts_.pattern.size()).pair("pattern_passes", parts_.pattern.passes());
@@ -103,20 +139,64 @@ void Control::put_gap_summary(Reply& reply) {
 
 void Control::put_network(Reply& reply) {
   const NetDevice& device = net_device();
-  const NetCounters& net = device.counters();
+  const NetCounters net = device.counters();
+  const Virtqueue& rx = device.pair(0).rx();
+  const Virtqueue& tx = device.pair(0).tx();
   const ProtocolCounters& p = parts_.responder.counters();
   reply.put("features=").hex(device.features()).put("\ndevice_status=").hex(device.device_status()).put("\n");
-  reply.pair("link_up", device.link_up() ? 1 : 0);
+  reply.put("offered=").hex(device.offered()).put("\n");
+  reply.pair("link_up", device.link_up() ? 1 : 0).pair("link_status", device.link_status());
+  reply.pair("pairs", device.pair_count()).pair("max_pairs", device.max_pairs());
   reply.pair("rx_frames", net.rx_frames).pair("rx_bytes", net.rx_bytes);
   reply.pair("tx_frames", net.tx_frames).pair("tx_bytes", net.tx_bytes);
   reply.pair("rx_offload_errors", net.rx_offload_errors).pair("rx_bad_length", net.rx_bad_length);
   reply.pair("tx_full", net.tx_full);
-  reply.pair("rx_kicks", device.rx().kicks()).pair("rx_kicks_saved", device.rx().kicks_saved());
-  reply.pair("tx_kicks", device.tx().kicks()).pair("tx_kicks_saved", device.tx().kicks_saved());
-  reply.pair("queue_size_rx", device.rx().size()).pair("queue_size_tx", device.tx().size());
+  reply.pair("rx_kicks", rx.kicks()).pair("rx_kicks_saved", rx.kicks_saved());
+  reply.pair("tx_kicks", tx.kicks()).pair("tx_kicks_saved", tx.kicks_saved());
+  reply.pair("queue_size_rx", rx.size()).pair("queue_size_tx", tx.size());
   reply.pair("arp_replies", p.arp_replies).pair("icmp_replies", p.icmp_replies).pair("udp_echoes", p.udp_echoes);
   reply.pair("control_requests", p.control_requests).pair("ignored", p.ignored).pair("fragments", p.fragments);
   reply.pair("irq_spurious", spurious_interrupts).pair("serial_dropped", serial().dropped());
+}
+
+void Control::put_pairs(Reply& reply) {
+  const NetDevice& device = net_device();
+  reply.pair("pairs", device.pair_count()).pair("max_pairs", device.max_pairs());
+  put_list(reply, "rx_frames", [&](unsigned i) { return device.pair(i).counters().rx_frames; });
+  put_list(reply, "tx_frames", [&](unsigned i) { return device.pair(i).counters().tx_frames; });
+  put_list(reply, "rx_kicks", [&](unsigned i) { return device.pair(i).rx().kicks(); });
+  put_list(reply, "tx_kicks", [&](unsigned i) { return device.pair(i).tx().kicks(); });
+  put_list(reply, "irq_rx", [](unsigned i) { return rx_interrupts[i]; });
+  put_list(reply, "irq_tx", [](unsigned i) { return tx_interrupts[i]; });
+}
+
+//   ctrl HEX              posts a command and waits for its end
+//   ctrl-post HEX TIMES   posts it that many times, one after the other, and waits for nothing
+//   ctrl-hold HEX         posts it without telling the device; ctrl-kick tells it
+//   ctrl-result           what became of the last one
+void Control::control_queue(TextView command, TextView& rest, Reply& reply) {
+  ControlQueue& queue = net_device().control();
+  if (!queue.usable()) {
+    reply.put("error=there is no control queue\n");
+    return;
+  }
+  if (command == "ctrl-kick") {
+    queue.kick();
+  } else if (command != "ctrl-result") {
+    Bytes bytes;
+    const bool parsed = parse_hex(take_word(rest), bytes);
+    const uint64_t times = command == "ctrl-post" ? parse_number(take_word(rest)).value : 1;
+    const auto notify = command == "ctrl-hold" ? ControlQueue::Notify::later : ControlQueue::Notify::now;
+    if (!parsed || !queue.post(bytes.data, bytes.size, times, notify)) {
+      reply.put("error=no such command, or one is pending\n");
+      return;
+    }
+    if (command == "ctrl") queue.wait();
+  }
+  queue.poll();
+  if (!queue.pending() && queue.completed() != 0 && sets_mac(queue.command())) net_device().read_mac();
+  reply.pair("pending", queue.pending() ? 1 : 0).pair("ack", queue.acknowledgement());
+  reply.pair("completed", queue.completed()).pair("failed", queue.failed()).pair("irq_control", control_interrupts);
 }
 
 void Control::put_gaps(Reply& reply) {

@@ -47,6 +47,8 @@ class Control final : public ControlHandler {
   void put_gaps(Reply& reply);
   void put_processors(Reply& reply);
   void put_check(Reply& reply);
+  void put_pairs(Reply& reply);
+  void control_queue(TextView command, TextView& rest, Reply& reply);
   void reset_gaps();
 
   Parts parts_;

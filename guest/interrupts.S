@@ -15,10 +15,30 @@
 
     .section .text
     .code64
-    counting_handler rx_interrupt, rx_interrupts
-    counting_handler tx_interrupt, tx_interrupts
+    counting_handler control_interrupt, control_interrupts
     counting_handler config_interrupt, config_interrupts
     counting_handler timer_interrupt, timer_interrupts
+
+    // One handler and one counter for each queue pair; 32 bytes apart.
+    .macro handler_row name, counters
+    .balign 32
+    .global \name
+\name:
+    .set pair, 0
+    .rept 16
+    .balign 32
+    pushq %rax
+    incq \counters + 8 * pair
+    movl $LAPIC_EOI, %eax
+    movl $0, (%rax)
+    popq %rax
+    iretq
+    .set pair, pair + 1
+    .endr
+    .endm
+
+    handler_row rx_interrupt_handlers, rx_interrupts
+    handler_row tx_interrupt_handlers, tx_interrupts
 
     // Application processors share no counter.
     .global ap_timer_interrupt

@@ -7,19 +7,21 @@
 #include "guest/text.h"
 
 extern "C" {
-volatile uint64_t rx_interrupts;
-volatile uint64_t tx_interrupts;
+volatile uint64_t rx_interrupts[pagurus::guest::kQueueVectors];
+volatile uint64_t tx_interrupts[pagurus::guest::kQueueVectors];
+volatile uint64_t control_interrupts;
 volatile uint64_t config_interrupts;
 volatile uint64_t timer_interrupts;
 volatile uint64_t spurious_interrupts;
 
-void rx_interrupt();
-void tx_interrupt();
+void control_interrupt();
 void config_interrupt();
 void timer_interrupt();
 void ap_timer_interrupt();
 void spurious_interrupt();
 extern const uint8_t exception_stubs[32 * 16];
+extern const uint8_t rx_interrupt_handlers[pagurus::guest::kQueueVectors * 32];
+extern const uint8_t tx_interrupt_handlers[pagurus::guest::kQueueVectors * 32];
 }
 
 namespace pagurus::guest {
@@ -68,8 +70,11 @@ void build_interrupt_table() {
   for (unsigned v = 0; v < 32; ++v) {
     set_gate(static_cast<uint8_t>(v), reinterpret_cast<uint64_t>(exception_stubs) + v * 16);
   }
-  set_gate(kRxVector, rx_interrupt);
-  set_gate(kTxVector, tx_interrupt);
+  for (unsigned i = 0; i < kQueueVectors; ++i) {
+    set_gate(static_cast<uint8_t>(kFirstRxVector + i), reinterpret_cast<uint64_t>(rx_interrupt_handlers) + i * 32);
+    set_gate(static_cast<uint8_t>(kFirstTxVector + i), reinterpret_cast<uint64_t>(tx_interrupt_handlers) + i * 32);
+  }
+  set_gate(kControlVector, control_interrupt);
   set_gate(kConfigVector, config_interrupt);
   set_gate(kTimerVector, timer_interrupt);
   set_gate(kApTimerVector, ap_timer_interrupt);

@@ -80,8 +80,7 @@ void TickTimer::rearm(uint64_t now) {
   if (mode_ == Mode::deadline) {
     write_msr(kMsrTscDeadline, next_);
   } else {
-    const uint64_t counts =
-        static_cast<uint64_t>((static_cast<unsigned __int128>(period_) * counts_per_tsc_) >> 32);
+    const uint64_t counts = static_cast<uint64_t>((static_cast<unsigned __int128>(period_) * counts_per_tsc_) >> 32);
     write_mmio<uint32_t>(kTimerInitial, counts == 0 ? 1 : static_cast<uint32_t>(counts));
   }
 }

@@ -80,7 +80,7 @@ bool start_network(Control& control) {
   }
   uint32_t ip = parse_ipv4(boot_info().word("ip"));
   if (ip == 0) ip = parse_ipv4("10.0.0.2");
-  responder.init(net_device().mac(), ip, control);
+  responder.init(net_device(), ip, control);
   return true;
 }
 
@@ -94,8 +94,8 @@ void report_ready() {
     const char digits[2] = {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
     line.put(i == 0 ? "" : ":").put({digits, 2});
   }
-  line.put(" features=").hex(net_device().features()).put(" cpus=").dec(online_processors()).put("\n");
-  say(line.view());
+  line.put(" features=").hex(net_device().features()).put(" cpus=").dec(online_processors());
+  say(line.put(" queues=").dec(net_device().pair_count()).put("\n").view());
 }
 
 // The main loop.  Three modes differ in what makes a gap visible and whether the processor sleeps:
@@ -139,10 +139,7 @@ class MainLoop {
       return;
     }
     if (ticked || spin_ || !sleep_) idle_work(now);
-    if (sleep_ && net.arm_interrupts()) {
-      wait_for_interrupt();
-      net.disarm_interrupts();
-    }
+    if (sleep_ && net.arm_interrupts()) wait_for_interrupt();
   }
 
   // Looks for a gap; true if a tick has come.
@@ -164,8 +161,7 @@ class MainLoop {
   }
 
   void idle_work(uint64_t now) {
-    const Virtqueue& rx = net_device().rx();
-    if (check_) pattern.check_slice(slice_, rx.used_index(), rx.last_used());
+    if (check_) pattern.check_slice(slice_, net_device().watch());
     if (serial().has_output()) serial().drain(sleep_ ? 16 : 1);
     if (static_cast<int64_t>(now - next_serial_) >= 0) {
       next_serial_ = now + serial_period_;

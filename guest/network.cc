@@ -60,8 +60,8 @@ uint32_t parse_ipv4(TextView text) {
   return load<uint32_t>(bytes);
 }
 
-void Responder::init(const MacAddress& mac, uint32_t ip, ControlHandler& control) {
-  mac_ = mac;
+void Responder::init(const NetDevice& device, uint32_t ip, ControlHandler& control) {
+  mac_ = &device.mac();
   ip_ = ip;
   control_ = &control;
 }
@@ -76,7 +76,7 @@ bool Responder::answer(Frame& frame) {
 
 void Responder::return_to_sender(Frame& frame) {
   __builtin_memcpy(frame.data, frame.data + 6, 6);
-  __builtin_memcpy(frame.data + 6, mac_.bytes, 6);
+  __builtin_memcpy(frame.data + 6, mac_->bytes, 6);
 }
 
 bool Responder::answer_arp(Frame& frame) {
@@ -88,7 +88,7 @@ bool Responder::answer_arp(Frame& frame) {
   if (load<uint32_t>(arp + 24) != ip_) return false;
   store_be16(arp + 6, 2);
   __builtin_memcpy(arp + 18, arp + 8, 10);
-  __builtin_memcpy(arp + 8, mac_.bytes, 6);
+  __builtin_memcpy(arp + 8, mac_->bytes, 6);
   store(arp + 14, ip_);
   return_to_sender(frame);
   ++counters_.arp_replies;
@@ -148,7 +148,7 @@ bool Responder::answer_udp(Frame& frame, uint32_t offset) {
 bool Responder::answer_control(Frame& frame, uint32_t offset, uint32_t length) {
   uint8_t* udp = frame.data + offset;
   char* text = reinterpret_cast<char*>(udp + kUdpHeaderSize);
-  char request[128];
+  char request[2 * ControlQueue::kMaxCommand + 64];
   uint32_t size = length - kUdpHeaderSize;
   if (size > sizeof(request)) size = sizeof(request);
   __builtin_memcpy(request, text, size);
@@ -159,6 +159,7 @@ bool Responder::answer_control(Frame& frame, uint32_t offset, uint32_t length) {
   ++counters_.control_requests;
   store_be16(udp + 4, kUdpHeaderSize + reply);
   store_be16(udp + 6, 0);  // a UDP checksum may be left out over IPv4; summing the text would cost more than writing it
+  frame.partial_checksum = false;
   uint8_t* ip = frame.data + kEthernetSize;
   frame.size = offset + kUdpHeaderSize + reply;
   store_be16(ip + 2, frame.size - kEthernetSize);

@@ -28,7 +28,7 @@ class Responder {
   static constexpr uint16_t kEchoPort = 7;
   static constexpr uint16_t kControlPort = 4242;
 
-  void init(const MacAddress& mac, uint32_t ip, ControlHandler& control);
+  void init(const NetDevice& device, uint32_t ip, ControlHandler& control);
 
   // True if the frame now holds an answer to be sent.
   bool answer(Frame& frame);
@@ -43,7 +43,7 @@ class Responder {
   bool answer_control(Frame& frame, uint32_t offset, uint32_t length);
   void return_to_sender(Frame& frame);
 
-  MacAddress mac_ = {};
+  const MacAddress* mac_ = nullptr;
   uint32_t ip_ = 0;  // as it lies in memory
   ControlHandler* control_ = nullptr;
   ProtocolCounters counters_ = {};

@@ -79,12 +79,12 @@ void Pattern::finish_pass() {
   }
 }
 
-void Pattern::check_slice(uint64_t budget, const volatile uint16_t* stop_when_changed, uint16_t unchanged) {
+void Pattern::check_slice(uint64_t budget, Watch watch) {
   if (size_ == 0) return;
   const uint64_t start = read_tsc();
   do {
     check_group();
-  } while (*stop_when_changed == unchanged && read_tsc() - start < budget);
+  } while (*watch.word == watch.unchanged && read_tsc() - start < budget);
 }
 
 uint64_t Pattern::check_all() {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "guest/ring.h"
+
 namespace pagurus::guest {
 
 // The word at address a holds a + key, so a page that moved, got lost or was copied to the wrong place is noticed.
@@ -17,9 +19,9 @@ class Pattern {
   // `base`, `size`: multiples of 4096; `stride`: power of two from 8 to kMaxStride.
   void fill(uint64_t base, uint64_t size, uint64_t stride);
 
-  // Checks words for about `budget` TSC ticks, at least one group.  Stops early if `*stop_when_changed` is
-  // no longer `unchanged`: a packet came in.
-  void check_slice(uint64_t budget, const volatile uint16_t* stop_when_changed, uint16_t unchanged);
+  // Checks words for about `budget` TSC ticks, at least one group.  Stops early when the watched word changes:
+  // a packet came in.
+  void check_slice(uint64_t budget, Watch watch);
 
   // Checks the whole region now; returns the number of wrong words.
   uint64_t check_all();

@@ -18,11 +18,12 @@ constexpr uint16_t kBar0 = 0x10;
 constexpr uint16_t kCapabilities = 0x34;
 constexpr uint8_t kMsixCapability = 0x11;
 
-uint64_t ecam = 0;            // 0: use the ports
-uint64_t next_free_bar = 0;   // the window for BARs nobody assigned
+uint64_t ecam = 0;           // 0: use the ports
+uint64_t next_free_bar = 0;  // the window for BARs nobody assigned
 
 void select(const PciFunction& f, uint16_t offset) {
-  const uint32_t address = uint32_t{f.bus} << 16 | uint32_t{f.slot} << 11 | uint32_t{f.function} << 8 | (offset & 0xfcu);
+  const uint32_t address =
+      uint32_t{f.bus} << 16 | uint32_t{f.slot} << 11 | uint32_t{f.function} << 8 | (offset & 0xfcu);
   out32(kAddressPort, kEnable | address);
 }
 
@@ -77,9 +78,7 @@ uint16_t PciFunction::read16(uint16_t offset) const {
   return static_cast<uint16_t>(read32(offset) >> (offset & 2) * 8);
 }
 
-uint8_t PciFunction::read8(uint16_t offset) const {
-  return static_cast<uint8_t>(read32(offset) >> (offset & 3) * 8);
-}
+uint8_t PciFunction::read8(uint16_t offset) const { return static_cast<uint8_t>(read32(offset) >> (offset & 3) * 8); }
 
 void PciFunction::write32(uint16_t offset, uint32_t value) const {
   if (ecam != 0) return write_mmio<uint32_t>(ecam_address(*this, offset), value);
@@ -122,7 +121,8 @@ MemoryRange PciFunction::memory_bar(unsigned index) const {
     write32(high_offset, high);
   }
   mask &= ~uint64_t{15};
-  MemoryRange range{(uint64_t{high} << 32 | low) & ~uint64_t{15}, (low & 1) != 0 || (mask & 0xffffffff) == 0 ? 0 : ~mask + 1};
+  MemoryRange range{(uint64_t{high} << 32 | low) & ~uint64_t{15},
+                    (low & 1) != 0 || (mask & 0xffffffff) == 0 ? 0 : ~mask + 1};
   if (range.size != 0 && range.base == 0) {
     range.base = assign_bar(range.size);
     write32(offset, static_cast<uint32_t>(range.base));

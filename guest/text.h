@@ -16,9 +16,7 @@ struct TextView {
   constexpr TextView(const char* zero_terminated)  // NOLINT: literals shall convert
       : data(zero_terminated), size(__builtin_strlen(zero_terminated)) {}
 
-  bool operator==(TextView other) const {
-    return size == other.size && __builtin_memcmp(data, other.data, size) == 0;
-  }
+  bool operator==(TextView other) const { return size == other.size && __builtin_memcmp(data, other.data, size) == 0; }
   bool starts_with(TextView prefix) const {
     return size >= prefix.size && __builtin_memcmp(data, prefix.data, prefix.size) == 0;
   }

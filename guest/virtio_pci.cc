@@ -30,6 +30,7 @@ constexpr unsigned kQueueDevice = 0x30;
 
 constexpr uint16_t kNoVector = 0xffff;
 constexpr unsigned kEventIdxBit = 29;
+constexpr unsigned kPackedBit = 34;
 
 // 64-bit registers are written in halves (virtio 1.2, 4.1.3.1 allows both; not every device takes one store).
 void write64(uint64_t address, uint64_t value) {
@@ -98,13 +99,16 @@ bool VirtioPci::start_queue(uint16_t index, Virtqueue& queue, uint16_t msix_entr
   write_mmio<uint16_t>(common_ + kQueueSelect, index);
   uint16_t size = read_mmio<uint16_t>(common_ + kQueueSize);
   if (size == 0) return false;
-  if (size > Virtqueue::kMaxSize) size = Virtqueue::kMaxSize;
+  if (size > queue.most()) size = queue.most();
   write_mmio<uint16_t>(common_ + kQueueSize, size);
   const auto offset = read_mmio<uint16_t>(common_ + kQueueNotifyOffset);
-  queue.init(size, has(kEventIdxBit), notify_ + uint64_t{offset} * notify_multiplier_, index);
+  queue.init({.shape = {size, has(kEventIdxBit)},
+              .packed = has(kPackedBit),
+              .notify_address = notify_ + uint64_t{offset} * notify_multiplier_,
+              .index = index});
   write64(common_ + kQueueDescriptors, queue.descriptor_address());
-  write64(common_ + kQueueDriver, queue.available_address());
-  write64(common_ + kQueueDevice, queue.used_address());
+  write64(common_ + kQueueDriver, queue.driver_address());
+  write64(common_ + kQueueDevice, queue.device_address());
   write_mmio<uint16_t>(common_ + kQueueVector, msix_entry);
   if (read_mmio<uint16_t>(common_ + kQueueVector) == kNoVector) return false;
   write_mmio<uint16_t>(common_ + kQueueEnable, 1);

@@ -1,41 +1,39 @@
-// Set-up and notification suppression (virtio 1.2, 2.7.7 and 2.7.10).
+// Set-up and notifications.
 
 #include "guest/virtqueue.h"
 
 namespace pagurus::guest {
-namespace {
 
-constexpr uint16_t kNoInterrupt = 1;  // VIRTQ_AVAIL_F_NO_INTERRUPT
-constexpr uint16_t kNoNotify = 1;     // VIRTQ_USED_F_NO_NOTIFY
+void Virtqueue::set_memory(void* block, uint16_t most) {
+  memory_ = block;
+  most_ = most;
+}
 
-}  // namespace
+void Virtqueue::init(const Setup& setup) {
+  size_ = setup.shape.size;
+  packed_ = setup.packed;
+  notify_address_ = setup.notify_address;
+  index_ = setup.index;
+  armed_ = false;
+  if (packed_) {
+    packed_ring_.init(memory_, setup.shape);
+  } else {
+    split_.init(memory_, setup.shape);
+  }
+}
 
-void Virtqueue::set_memory(void* block) { memory_ = static_cast<Memory*>(block); }
-
-void Virtqueue::init(uint16_t size, bool event_idx, uint64_t notify_address, uint16_t index) {
-  __builtin_memset(static_cast<void*>(memory_), 0, sizeof(Memory));
-  size_ = size;
-  mask_ = static_cast<uint16_t>(size - 1);
-  event_idx_ = event_idx;
-  notify_address_ = notify_address;
-  index_ = index;
-  available_index_ = kicked_index_ = last_used_ = 0;
-  disarm_interrupt();
+void Virtqueue::post_request(uint16_t descriptor, const Request& request) {
+  if (packed_) {
+    packed_ring_.post_request(descriptor, request);
+  } else {
+    split_.post_request(descriptor, request);
+  }
 }
 
 void Virtqueue::kick() {
-  if (kicked_index_ == available_index_) return;
-  full_barrier();  // the index must be visible before the device's wish is read
-  const uint16_t old = kicked_index_;
-  kicked_index_ = available_index_;
-  bool wanted;
-  if (event_idx_) {
-    const auto event = static_cast<uint16_t>(memory_->used[size_].id);
-    wanted = static_cast<uint16_t>(available_index_ - event - 1) < static_cast<uint16_t>(available_index_ - old);
-  } else {
-    wanted = (memory_->used_flags & kNoNotify) == 0;
-  }
-  if (!wanted) {
+  if (packed_ ? !packed_ring_.has_news() : !split_.has_news()) return;
+  full_barrier();  // what is available must be visible before the device's wish is read
+  if (packed_ ? !packed_ring_.wants_kick() : !split_.wants_kick()) {
     ++kicks_saved_;
     return;
   }
@@ -44,23 +42,27 @@ void Virtqueue::kick() {
 }
 
 bool Virtqueue::arm_interrupt() {
-  if (event_idx_) {
-    memory_->available[size_] = last_used_;
-  } else {
-    memory_->available_flags = 0;
+  if (!armed_) {
+    armed_ = true;
+    if (packed_) {
+      packed_ring_.arm_interrupt();
+    } else {
+      split_.arm_interrupt();
+    }
+    full_barrier();  // the device must see this before we decide that nothing has come
   }
-  full_barrier();  // the device must see this before we decide that nothing has come
   if (!has_used()) return true;
   disarm_interrupt();
   return false;
 }
 
 void Virtqueue::disarm_interrupt() {
-  if (event_idx_) {
-    // An event index just behind us is the one the device reaches last.
-    memory_->available[size_] = static_cast<uint16_t>(last_used_ - 1);
+  if (!armed_) return;
+  armed_ = false;
+  if (packed_) {
+    packed_ring_.disarm_interrupt();
   } else {
-    memory_->available_flags = kNoInterrupt;
+    split_.disarm_interrupt();
   }
 }
 

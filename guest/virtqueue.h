@@ -1,58 +1,57 @@
-// The driver's half of a split virtqueue (virtio 1.2, 2.7), one buffer per descriptor.
+// The driver's half of a virtqueue, split or packed, with its notifications.
 #pragma once
 
 #include <cstdint>
 
 #include "guest/cpu.h"
+#include "guest/packed_ring.h"
+#include "guest/split_ring.h"
 
 namespace pagurus::guest {
 
-// Descriptor i always carries one buffer; chains and indirect tables are not used.
+// Descriptor i always carries one buffer; only requests are chains, and indirect tables are not used.
 //
-// The ring is in one block of memory of its own: descriptors, available ring, used ring.  Interrupts are off unless
-// armed: the main loop looks at the used ring itself and arms them only to sleep.
+// Interrupts are off unless armed: the main loop looks at the ring itself and arms them only to sleep.
 class Virtqueue {
  public:
   static constexpr unsigned kMaxSize = 256;
+  static constexpr uint64_t kMemorySize = SplitRing::memory_size();  // 4096-aligned
+  static_assert(PackedRing::memory_size() <= kMemorySize);
 
-  enum class Direction : uint16_t { device_reads = 0, device_writes = 2 };
-
-  struct Used {
-    uint16_t descriptor;
-    uint32_t length;
+  struct Setup {
+    RingShape shape;
+    bool packed;
+    uint64_t notify_address;
+    uint16_t index;
   };
 
-  void init(uint16_t size, bool event_idx, uint64_t notify_address, uint16_t index);
+  // Where the ring lies, and how large it may become at most (a power of two).
+  void set_memory(void* block, uint16_t most);
+  void init(const Setup& setup);
 
+  uint16_t most() const { return most_; }
   uint16_t size() const { return size_; }
-  uint64_t descriptor_address() const { return reinterpret_cast<uint64_t>(memory_->descriptors); }
-  uint64_t available_address() const { return reinterpret_cast<uint64_t>(&memory_->available_flags); }
-  uint64_t used_address() const { return reinterpret_cast<uint64_t>(&memory_->used_flags); }
-
-  void set_memory(void* block);  // memory_size() bytes, 4096-aligned
-  static constexpr uint64_t memory_size();
+  uint64_t descriptor_address() const {
+    return packed_ ? packed_ring_.descriptor_address() : split_.descriptor_address();
+  }
+  uint64_t driver_address() const { return packed_ ? packed_ring_.driver_address() : split_.driver_address(); }
+  uint64_t device_address() const { return packed_ ? packed_ring_.device_address() : split_.device_address(); }
 
   // Makes the buffer available; the device is told by kick() at the end of a batch.
   void post(uint16_t descriptor, uint64_t address, uint32_t length, Direction direction) {
-    memory_->descriptors[descriptor] = {address, length, static_cast<uint16_t>(direction), 0};
-    memory_->available[available_index_ & mask_] = descriptor;
-    ++available_index_;
-    compiler_barrier();
-    memory_->available_index = available_index_;
+    if (packed_) {
+      packed_ring_.post(descriptor, address, length, direction);
+    } else {
+      split_.post(descriptor, address, length, direction);
+    }
   }
 
-  bool has_used() const { return memory_->used_index != last_used_; }
-  // For those who want to stop when something arrives.
-  const volatile uint16_t* used_index() const { return &memory_->used_index; }
-  uint16_t last_used() const { return last_used_; }
+  // Uses `descriptor` and the one behind it.  A queue carries either buffers or requests.
+  void post_request(uint16_t descriptor, const Request& request);
 
-  Used take_used() {
-    compiler_barrier();
-    const auto& element = memory_->used[last_used_ & mask_];
-    const Used used{static_cast<uint16_t>(element.id), element.length};
-    ++last_used_;
-    return used;
-  }
+  bool has_used() const { return packed_ ? packed_ring_.has_used() : split_.has_used(); }
+  Watch watch() const { return packed_ ? packed_ring_.watch() : split_.watch(); }
+  Used take_used() { return packed_ ? packed_ring_.take_used() : split_.take_used(); }
 
   // Tells the device of everything posted since the last kick, unless it said it need not know.
   void kick();
@@ -65,41 +64,17 @@ class Virtqueue {
   uint64_t kicks_saved() const { return kicks_saved_; }
 
  private:
-  struct Descriptor {
-    uint64_t address;
-    uint32_t length;
-    uint16_t flags;
-    uint16_t next;
-  };
-  struct UsedElement {
-    uint32_t id;
-    uint32_t length;
-  };
-  // Laid out for the largest size; a smaller ring uses the beginning of each array, and its event words lie
-  // right behind the entries in use, so they are addressed by index.
-  struct Memory {
-    Descriptor descriptors[kMaxSize];
-    uint16_t available_flags;
-    volatile uint16_t available_index;
-    volatile uint16_t available[kMaxSize + 1];  // used_event behind the last entry
-    alignas(64) volatile uint16_t used_flags;
-    volatile uint16_t used_index;
-    volatile UsedElement used[kMaxSize + 1];  // avail_event behind the last entry
-  };
-
-  Memory* memory_ = nullptr;
+  SplitRing split_;
+  PackedRing packed_ring_;
+  void* memory_ = nullptr;
+  uint16_t most_ = kMaxSize;
   uint16_t size_ = 0;
-  uint16_t mask_ = 0;
-  uint16_t available_index_ = 0;
-  uint16_t kicked_index_ = 0;
-  uint16_t last_used_ = 0;
   uint16_t index_ = 0;
-  bool event_idx_ = false;
+  bool packed_ = false;
+  bool armed_ = false;
   uint64_t notify_address_ = 0;
   uint64_t kicks_ = 0;
   uint64_t kicks_saved_ = 0;
 };
-
-constexpr uint64_t Virtqueue::memory_size() { return (sizeof(Memory) + 4095) & ~uint64_t{4095}; }
 
 }  // namespace pagurus::guest
