@@ -176,23 +176,21 @@ void Control::put_pairs(Reply& reply) {
 //   ctrl-result           what became of the last one
 void Control::control_queue(TextView command, TextView& rest, Reply& reply) {
   ControlQueue& queue = net_device().control();
+  const bool posts = command != "ctrl-result" && command != "ctrl-kick";
+  Bytes bytes;
+  const bool parsed = posts && parse_hex(take_word(rest), bytes);
+  const uint64_t times = command == "ctrl-post" ? parse_number(take_word(rest)).value : 1;
+  const auto notify = command == "ctrl-hold" ? ControlQueue::Notify::later : ControlQueue::Notify::now;
   if (!queue.usable()) {
     reply.put("error=there is no control queue\n");
     return;
   }
-  if (command == "ctrl-kick") {
-    queue.kick();
-  } else if (command != "ctrl-result") {
-    Bytes bytes;
-    const bool parsed = parse_hex(take_word(rest), bytes);
-    const uint64_t times = command == "ctrl-post" ? parse_number(take_word(rest)).value : 1;
-    const auto notify = command == "ctrl-hold" ? ControlQueue::Notify::later : ControlQueue::Notify::now;
-    if (!parsed || !queue.post(bytes.data, bytes.size, times, notify)) {
-      reply.put("error=no such command, or one is pending\n");
-      return;
-    }
-    if (command == "ctrl") queue.wait();
+  if (command == "ctrl-kick") queue.kick();
+  if (posts && (!parsed || !queue.post(bytes.data, bytes.size, times, notify))) {
+    reply.put("error=no such command, or one is pending\n");
+    return;
   }
+  if (command == "ctrl") queue.wait();
   queue.poll();
   if (!queue.pending() && queue.completed() != 0 && sets_mac(queue.command())) net_device().read_mac();
   reply.pair("pending", queue.pending() ? 1 : 0).pair("ack", queue.acknowledgement());

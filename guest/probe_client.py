@@ -99,6 +99,54 @@ class ProbeControl:
         return self.query("check", timeout=timeout)
 
 
+    def control(self, name, *values, how="ctrl", times=None):
+        """Has the guest give its device a command by the control queue, see control_command().
+
+        `how`: "ctrl" waits for its end; "ctrl-post" posts it `times` times one after the other and does not wait;
+        "ctrl-hold" posts it without telling the device until "ctrl-kick".  The reply is that of "ctrl-result".
+        """
+        words = [how, control_command(name, *values), *([str(times)] if times else [])]
+        return self.query(" ".join(words))
+
+
+RX_MODES = ("promisc", "allmulti", "alluni", "nomulti", "nouni", "nobcast")
+
+
+def control_command(name, *values):
+    """A command of the control queue (virtio 1.2, 5.1.6.5) in hexadecimal digits: class, command, data.
+
+    One of RX_MODES with 0 or 1; mac-table with two lists of addresses; mac-set with one; vlan-add, vlan-del, pairs and
+    offloads with a number; announce-ack.
+    """
+    if name in RX_MODES:
+        command = bytes([0, RX_MODES.index(name), values[0]])
+    elif name == "mac-table":
+        command = bytes([1, 0]) + b"".join(
+            len(table).to_bytes(4, "little") + b"".join(map(mac_bytes, table)) for table in values)
+    elif name == "mac-set":
+        command = bytes([1, 1]) + mac_bytes(values[0])
+    elif name in ("vlan-add", "vlan-del"):
+        command = bytes([2, ("vlan-add", "vlan-del").index(name)]) + values[0].to_bytes(2, "little")
+    elif name == "announce-ack":
+        command = bytes([3, 0])
+    elif name == "pairs":
+        command = bytes([4, 0]) + values[0].to_bytes(2, "little")
+    elif name == "offloads":
+        command = bytes([5, 0]) + values[0].to_bytes(8, "little")
+    else:
+        raise ProbeError(f"There is no command '{name}' of the control queue.")
+    return command.hex()
+
+
+def mac_bytes(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def per_pair(reply, key):
+    """The numbers of each queue pair in the reply to "pairs"."""
+    return [int(number) for number in str(reply[key]).split(",")]
+
+
 def parse_reply(text):
     """Lines of key=value as a dict."""
     reply = {}
@@ -176,7 +224,7 @@ def _parse_arguments(arguments):
 
     query = commands.add_parser("query", help="send a command to the control service of the probe guest")
     query.add_argument("host")
-    query.add_argument("request", help="stats, net, gaps, cpus, reset-gap, check, poweroff or reset")
+    query.add_argument("request", help="stats, net, pairs, gaps, cpus, reset-gap, check, poweroff or reset")
     query.add_argument("--port", type=int, default=CONTROL_PORT)
     query.add_argument("--timeout", type=float, default=30.0, metavar="S")
 

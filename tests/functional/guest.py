@@ -10,7 +10,7 @@ import vmm
 from vmm import BUILD, Vmm, eventually
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guest"))
-from probe_client import ProbeControl, ProbeError, UdpProbe  # noqa: E402
+from probe_client import ProbeControl, ProbeError, UdpProbe, find_highest_rate, per_pair  # noqa: E402
 
 PROBE = BUILD / "probe.elf"
 MAC = "52:54:00:00:00:17"
@@ -22,11 +22,14 @@ class Guest:
 
     `options` are the words of the command line by name; a process started with other values for some
     of them (start(), destination()) differs in these only.
+
+    With `queues` the guest uses so many queue pairs of a device with mq=on, on a TAP with as many queues.
     """
 
-    def __init__(self, directory, vnet_hdr=True, **options):
+    def __init__(self, directory, vnet_hdr=True, queues=None, **options):
         self.directory = directory
-        self.taps = [network.Tap(vnet_hdr)]
+        self.queues = queues
+        self.taps = [network.Tap(vnet_hdr, multi_queue=queues is not None)]
         self.vmms = []
         self._numbers = itertools.count()
         self.options = {
@@ -35,8 +38,8 @@ class Guest:
             "smp": "1",
             "kernel": PROBE,
             "append": "",
-            "netdev": f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",
-            "device": f"virtio-net-pci,netdev=n0,mac={MAC}",
+            "netdev": self.netdev_on(self.tap),
+            "device": f"virtio-net-pci,netdev=n0,mac={MAC}" + (",mq=on" if queues else ""),
             "serial": "none",
             "extra": (),
             **options,
@@ -46,9 +49,15 @@ class Guest:
     def tap(self):
         return self.taps[0]
 
+    def netdev_on(self, tap):
+        """The words of -netdev for one of the guest's TAPs."""
+        queues = f",queues={self.queues}" if self.queues else ""
+        return f"tap,id=n0,ifname={tap.name},script=no,downscript=no{queues}"
+
     def words(self, **changes):
         options = {**self.options, **changes}
-        append = f"probe.ip={self.tap.guest} probe.pattern=1M probe.smp={options['smp']} {options['append']}".strip()
+        queues = f" probe.queues={self.queues} probe.ctrl=1" if self.queues else ""
+        append = f"probe.ip={self.tap.guest} probe.pattern=1M probe.smp={options['smp']}{queues} {options['append']}".strip()
         return ["-machine", options["machine"], "-cpu", "host", "-m", options["memory"], "-smp", options["smp"],
                 "-kernel", options["kernel"], "-append", append, "-netdev", options["netdev"],
                 "-device", options["device"], "-serial", options["serial"], *options["extra"]]
@@ -78,6 +87,17 @@ class Guest:
 
     def control(self, tap=None):
         return ProbeControl((tap or self.tap).guest, timeout=5.0)
+
+    def frames_by_pair(self):
+        """How many frames the guest has received by each of its queue pairs."""
+        return per_pair(self.ask("pairs"), "rx_frames")
+
+    def loss_free_rate(self, most=8000):
+        """The highest rate of packets per second, up to `most`, of which none is lost; found in some seconds, and told."""
+        report = find_highest_rate(self.tap.guest, most, step=0.5)
+        rate = report["highest_loss_free_rate"]
+        print(f"highest rate without loss: {rate:.0f} packets per second, after {len(report['trials'])} trials")
+        return rate
 
     def ask(self, command="stats", timeout=None):
         """One answer of the guest.  Retried: the host's ARP and a busy machine may cost a datagram."""

@@ -13,12 +13,12 @@ def ip(*arguments):
 class Tap:
     """A persistent TAP with the host's address on it; the guest's is one higher."""
 
-    def __init__(self, vnet_hdr=True, owner=None):
+    def __init__(self, vnet_hdr=True, owner=None, multi_queue=False, name=None):
         number = next(_numbers)
-        self.name = f"tap{number}"
+        self.name = name or f"tap{number}"
         self.host = f"10.{number // 250}.{number % 250}.1"
         self.guest = f"10.{number // 250}.{number % 250}.2"
-        mode = ["vnet_hdr"] if vnet_hdr else []
+        mode = [*(["vnet_hdr"] if vnet_hdr else []), *(["multi_queue"] if multi_queue else [])]
         user = ["user", owner] if owner else []
         ip("tuntap", "add", "dev", self.name, "mode", "tap", *mode, *user)
         ip("address", "add", f"{self.host}/24", "dev", self.name)

@@ -1,5 +1,6 @@
 """Starts pagurus processes and looks at them from outside."""
 
+import functools
 import os
 import pathlib
 import re
@@ -101,6 +102,13 @@ def peak_memory(pid):
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("the kernel does not tell")
+
+
+@functools.cache
+def knows(option, kind, word):
+    """Whether the program takes that word of an option, as its own help tells: knows("-netdev", "tap", "queues")."""
+    done = subprocess.run([PAGURUS, option, f"{kind},help"], capture_output=True, text=True, check=False)
+    return re.search(rf"^  {re.escape(word)}=", done.stdout + done.stderr, re.MULTILINE) is not None
 
 
 def sanitized():
