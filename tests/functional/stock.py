@@ -17,6 +17,7 @@ _REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 KERNEL = pathlib.Path(os.environ.get("PAGURUS_CACHE") or _REPOSITORY / "build/cache") / "kernel-cloud/vmlinuz"
 INITRD = _REPOSITORY / "build/stock-guest.img"
 UDP_PROBE = BUILD / "udp-probe"
+MAC = "52:54:00:12:34:56"
 
 _BOOT_TIMEOUT_S = 90
 # Preparing takes long where one emulated processor serves two busy ones of the guest and everybody else.
@@ -80,23 +81,25 @@ class Console:
 class StockGuest:
     """One guest, in whatever process it is now (`vmm`), with a TAP of its own and a client on its console."""
 
-    def __init__(self, directory, *options, vcpus=1, memory="256M", append="reboot=t"):
+    def __init__(self, directory, *options, vcpus=1, memory="256M", append="reboot=t", tap=None, machine="pagurus-1.2"):
         self.directory = pathlib.Path(directory)
-        self.tap = Tap()
+        self.tap = tap or Tap()
         self.console_path = self.directory / "serial"
         self.vcpus = vcpus
         self.generation = 0
         self.vmms = []
         self._waiting = []
         self._arguments = [
-            "-machine", "pagurus-1.2", "-cpu", "host", "-m", memory, "-smp", vcpus,
+            "-machine", machine, "-cpu", "host", "-m", memory, "-smp", vcpus,
             "-kernel", KERNEL, "-initrd", INITRD,
             "-append", f"{_WORDS} pg.ip={self.tap.guest}/24 {append}",
-            "-netdev", f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",
-            "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56",
-            "-serial", f"unix:{self.console_path},server=on,wait=off", *options]
+            *self._network_words(), "-serial", f"unix:{self.console_path},server=on,wait=off", *options]
         self.vmm = self._start()
         self.console = Console(self.console_path)
+
+    def _network_words(self):
+        return ["-netdev", f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",
+                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}"]
 
     def _start(self, *more):
         vmm = Vmm(self.directory, f"vmm{self.generation}", [*self._arguments, *more])
