@@ -62,10 +62,12 @@ Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options,
 Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, const MachineType& type,
                          std::vector<std::unique_ptr<net::Backend>>& netdevs) {
   NicPlan nic{.options = options};
-  nic.config = TRY(device::VirtioNetConfig::from(*options.as_virtio_net_pci(),
-                                                 {.id = options.id.value_or(fmt::format("nic{}", index)),
-                                                  .index = index,
-                                                  .backend_transfer = transfer_default(type, "virtio-net-pci")}));
+  nic.config = TRY(device::VirtioNetConfig::from(
+      *options.as_virtio_net_pci(),
+      {.id = options.id.value_or(fmt::format("nic{}", index)),
+       .index = index,
+       .backend_transfer = transfer_default(type, "virtio-net-pci"),
+       .on = [&type](std::string_view property) { return type.default_of("virtio-net-pci", property, true); }}));
   auto found = std::ranges::find(netdevs, nic.config.netdev, [](const auto& netdev) { return netdev->id(); });
   if (found == netdevs.end()) {
     return fail("device '{}': there is no netdev '{}', or another device uses it", nic.config.id, nic.config.netdev);

@@ -81,6 +81,13 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   // What came later is told where it is not as it was before.
   if (nic.mq) add("mq", on_off(nic.mq));
   if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));
+  if (nic.ctrl_rx) add("ctrl_rx", on_off(nic.ctrl_rx));
+  if (nic.ctrl_rx_extra) add("ctrl_rx_extra", on_off(nic.ctrl_rx_extra));
+  if (nic.ctrl_vlan) add("ctrl_vlan", on_off(nic.ctrl_vlan));
+  if (nic.ctrl_mac_addr) add("ctrl_mac_addr", on_off(nic.ctrl_mac_addr));
+  if (nic.ctrl_guest_offloads) add("ctrl_guest_offloads", on_off(nic.ctrl_guest_offloads));
+  if (nic.speed) add("speed", fmt::format("{}", *nic.speed));
+  if (nic.duplex) add("duplex", std::string(schema::to_string(*nic.duplex)));
 }
 
 }  // namespace
@@ -385,7 +392,7 @@ void Machine::Impl::announce() {
   for (auto& nic : board_->nics()) {
     bool same_wire = transferred_.contains("netdev " + nic->backend().id());
     if (same_wire) continue;
-    nic->renew_offloads();
+    nic->renew_backend();
     nic->announce();
     moved.insert(nic->config().id);
   }

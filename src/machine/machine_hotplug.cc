@@ -196,7 +196,10 @@ unsigned Machine::Impl::free_nic_index() const {
   auto taken = [this](unsigned index) {
     schema::DeviceOptions options;
     auto would_be = device::VirtioNetConfig::from(
-        *options.as_virtio_net_pci(), {.id = fmt::format("nic{}", index), .index = index, .backend_transfer = true});
+        *options.as_virtio_net_pci(),
+        {.id = fmt::format("nic{}", index), .index = index, .backend_transfer = true, .on = [](std::string_view) {
+           return true;
+         }});
     return std::ranges::any_of(board_->nics(), [&](const auto& nic) {
       return nic->config().id == would_be->id || nic->config().mac == would_be->mac;
     });

@@ -6,12 +6,24 @@
 namespace pagurus::machine {
 namespace {
 
-// What differs from the type above it.
+// What differs from the newest type.
 constexpr std::array kCompat11 = {
     CompatProperty{"pci", "hotplug", false},
+    CompatProperty{"virtio-net-pci", "ctrl_vq", false},
+    CompatProperty{"virtio-net-pci", "ctrl_rx", false},
+    CompatProperty{"virtio-net-pci", "ctrl_rx_extra", false},
+    CompatProperty{"virtio-net-pci", "ctrl_vlan", false},
+    CompatProperty{"virtio-net-pci", "ctrl_mac_addr", false},
+    CompatProperty{"virtio-net-pci", "ctrl_guest_offloads", false},
 };
 constexpr std::array kCompat10 = {
     CompatProperty{"pci", "hotplug", false},
+    CompatProperty{"virtio-net-pci", "ctrl_vq", false},
+    CompatProperty{"virtio-net-pci", "ctrl_rx", false},
+    CompatProperty{"virtio-net-pci", "ctrl_rx_extra", false},
+    CompatProperty{"virtio-net-pci", "ctrl_vlan", false},
+    CompatProperty{"virtio-net-pci", "ctrl_mac_addr", false},
+    CompatProperty{"virtio-net-pci", "ctrl_guest_offloads", false},
     CompatProperty{"virtio-net-pci", "backend-transfer", false},
     CompatProperty{"isa-serial", "backend-transfer", false},
 };

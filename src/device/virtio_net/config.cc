@@ -1,5 +1,6 @@
 #include "device/virtio_net/config.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 
@@ -83,14 +84,35 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
   config.guest_tso4 = options.guest_tso4.value_or(true);
   config.guest_tso6 = options.guest_tso6.value_or(true);
   config.guest_ecn = options.guest_ecn.value_or(true);
-  config.guest_announce = options.guest_announce.value_or(options.ctrl_vq.value_or(true));
   config.mq = options.mq.value_or(false);
-  config.ctrl_vq = options.ctrl_vq.value_or(config.guest_announce || config.mq);
-  if (!config.ctrl_vq && (config.guest_announce || config.mq)) {
-    return fail("{}: {}=on needs the control queue, but ctrl_vq is off", doing, config.mq ? "mq" : "guest_announce");
-  }
+  config.speed = options.speed;
+  config.duplex = options.duplex;
+  if (config.speed.value_or(0) > INT32_MAX) return fail("{}: speed is larger than {}", doing, INT32_MAX);
+  TRY_DOING(doing, config.settle_control(options, defaults));
   config.backend_transfer = options.backend_transfer.value_or(defaults.backend_transfer);
   return config;
+}
+
+// The control queue, and what needs it.
+Result<void> VirtioNetConfig::settle_control(const schema::VirtioNetPciOptions& options, const Defaults& defaults) {
+  ctrl_vq = options.ctrl_vq.value_or(defaults.on("ctrl_vq") || options.guest_announce.value_or(true) || mq);
+  guest_announce = options.guest_announce.value_or(ctrl_vq);
+  ctrl_rx = options.ctrl_rx.value_or(ctrl_vq && defaults.on("ctrl_rx"));
+  ctrl_rx_extra = options.ctrl_rx_extra.value_or(ctrl_vq && defaults.on("ctrl_rx_extra"));
+  ctrl_vlan = options.ctrl_vlan.value_or(ctrl_vq && defaults.on("ctrl_vlan"));
+  ctrl_mac_addr = options.ctrl_mac_addr.value_or(ctrl_vq && defaults.on("ctrl_mac_addr"));
+  ctrl_guest_offloads = options.ctrl_guest_offloads.value_or(ctrl_vq && defaults.on("ctrl_guest_offloads"));
+  if (ctrl_vq) return {};
+  const std::pair<const char*, bool> users[] = {{"guest_announce", guest_announce},
+                                                {"ctrl_rx", ctrl_rx},
+                                                {"ctrl_rx_extra", ctrl_rx_extra},
+                                                {"ctrl_vlan", ctrl_vlan},
+                                                {"ctrl_mac_addr", ctrl_mac_addr},
+                                                {"ctrl_guest_offloads", ctrl_guest_offloads},
+                                                {"mq", mq}};
+  auto user = std::ranges::find_if(users, [](const auto& property) { return property.second; });
+  if (user == std::end(users)) return {};
+  return fail("{}=on needs the control queue, but ctrl_vq is off", user->first);
 }
 
 }  // namespace pagurus::device

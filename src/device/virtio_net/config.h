@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "schema/machine.h"
@@ -26,6 +28,8 @@ struct VirtioNetConfig {
     std::string id;         // as given, or a name for messages: QEMU leaves a device without `id=` nameless
     unsigned index = 0;     // counts the NICs: the last byte of the default MAC is 0x56 + index
     bool backend_transfer;  // of the machine type
+    // The machine type's default of a property that its predecessors had not.
+    std::function<bool(std::string_view)> on = [](std::string_view) { return true; };
   };
 
   std::string id;
@@ -46,12 +50,22 @@ struct VirtioNetConfig {
   bool guest_ecn = true;
   bool ctrl_vq = true;  // a control queue; what follows needs it
   bool guest_announce = true;
-  bool mq = false;               // as many queue pairs as the back end has
+  bool ctrl_rx = false;        // receive modes, table of MAC addresses
+  bool ctrl_rx_extra = false;  // more modes
+  bool ctrl_vlan = false;
+  bool ctrl_mac_addr = false;
+  bool ctrl_guest_offloads = false;
+  bool mq = false;                // as many queue pairs as the back end has
+  std::optional<uint32_t> speed;  // Mbit/s, at most INT32_MAX
+  std::optional<schema::NetDuplex> duplex;
   uint16_t rx_queue_size = 256;  // a power of two, 256..1024
   uint16_t tx_queue_size = 256;
   bool backend_transfer = false;
 
   static Result<VirtioNetConfig> from(const schema::VirtioNetPciOptions& options, const Defaults& defaults);
+
+ private:
+  Result<void> settle_control(const schema::VirtioNetPciOptions& options, const Defaults& defaults);
 };
 
 }  // namespace pagurus::device

@@ -23,7 +23,13 @@ uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend
   features |= when(config.mrg_rxbuf, kNetMrgRxbuf);
   features |= when(config.ctrl_vq, kNetCtrlVq);
   features |= when(config.guest_announce, kNetGuestAnnounce);
+  features |= when(config.ctrl_rx, kNetCtrlRx);
+  features |= when(config.ctrl_rx_extra, kNetCtrlRxExtra);
+  features |= when(config.ctrl_vlan, kNetCtrlVlan);
+  features |= when(config.ctrl_mac_addr, kNetCtrlMacAddr);
+  features |= when(config.ctrl_guest_offloads, kNetCtrlGuestOffloads);
   features |= when(config.mq, kNetMq);
+  features |= when(config.speed || config.duplex, kNetSpeedDuplex);
   net::Offloads host = able(backend);
   bool tso4 = host.csum && host.tso4;
   bool tso6 = host.csum && host.tso6;
@@ -44,7 +50,8 @@ bool net_features_consistent(uint64_t features) {
   return requires_any(kNetGuestTso4 | kNetGuestTso6, kNetGuestCsum) &&
          requires_any(kNetGuestEcn, kNetGuestTso4 | kNetGuestTso6) &&
          requires_any(kNetHostTso4 | kNetHostTso6, kNetCsum) &&
-         requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) && requires_any(kNetGuestAnnounce | kNetMq, kNetCtrlVq);
+         requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) &&
+         requires_any(kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr, kNetCtrlVq);
 }
 
 net::Offloads net_offloads(uint64_t features) {

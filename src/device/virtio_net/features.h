@@ -10,6 +10,7 @@ namespace pagurus::device {
 
 inline constexpr uint64_t kNetCsum = uint64_t{1} << 0;
 inline constexpr uint64_t kNetGuestCsum = uint64_t{1} << 1;
+inline constexpr uint64_t kNetCtrlGuestOffloads = uint64_t{1} << 2;
 inline constexpr uint64_t kNetMtu = uint64_t{1} << 3;
 inline constexpr uint64_t kNetMac = uint64_t{1} << 5;
 inline constexpr uint64_t kNetGuestTso4 = uint64_t{1} << 7;
@@ -21,8 +22,16 @@ inline constexpr uint64_t kNetHostEcn = uint64_t{1} << 13;
 inline constexpr uint64_t kNetMrgRxbuf = uint64_t{1} << 15;
 inline constexpr uint64_t kNetStatus = uint64_t{1} << 16;
 inline constexpr uint64_t kNetCtrlVq = uint64_t{1} << 17;
+inline constexpr uint64_t kNetCtrlRx = uint64_t{1} << 18;
+inline constexpr uint64_t kNetCtrlVlan = uint64_t{1} << 19;
+inline constexpr uint64_t kNetCtrlRxExtra = uint64_t{1} << 20;
 inline constexpr uint64_t kNetGuestAnnounce = uint64_t{1} << 21;
 inline constexpr uint64_t kNetMq = uint64_t{1} << 22;
+inline constexpr uint64_t kNetCtrlMacAddr = uint64_t{1} << 23;
+inline constexpr uint64_t kNetSpeedDuplex = uint64_t{1} << 63;
+
+// What a driver can switch off and on again (virtio 1.2, 5.1.6.5.6).
+inline constexpr uint64_t kNetGuestOffloads = kNetGuestCsum | kNetGuestTso4 | kNetGuestTso6 | kNetGuestEcn;
 
 // What the properties allow and the back end can do.  A pending back end counts as able: what it
 // lacks is found out when it is there.

@@ -82,10 +82,10 @@ TEST_F(VirtioNetTest, another_back_end_learns_what_the_driver_agreed_to_receive)
   start_driver(kNetGuestCsum | kNetGuestTso4);
   vmm->freeze();
   Vmm next(ram, wire.get(), true, nic());
-  next.net->renew_offloads();
+  next.net->renew_backend();
   EXPECT_EQ(next.backend.set_offloads_calls, 0) << "no driver yet";
   ASSERT_TRUE(next.load(vmm->save()));
-  next.net->renew_offloads();
+  next.net->renew_backend();
   EXPECT_EQ(next.backend.agreed, (net::Offloads{.csum = true, .tso4 = true}));
 }
 

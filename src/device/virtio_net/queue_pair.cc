@@ -36,7 +36,7 @@ void QueuePair::begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, siz
   bool header = context_.backend.vnet_header();
   Receiver::Mode mode{
       .mergeable = (features & kNetMrgRxbuf) != 0, .backend_header = header, .likely_frame = likely_frame};
-  session_->receiver.emplace(session_->rx, port(), mode, counters_);
+  session_->receiver.emplace(session_->rx, port(), context_.filter, mode, counters_);
   session_->transmitter.emplace(session_->tx, port(),
                                 header ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone, counters_);
 }

@@ -23,6 +23,7 @@
 
 #include "device/virtio_net/counters.h"
 #include "device/virtio_net/receiver.h"
+#include "device/virtio_net/rx_filter.h"
 #include "device/virtio_net/transmitter.h"
 #include "event/worker.h"
 #include "net/backend.h"
@@ -36,6 +37,7 @@ struct PairContext {
   net::Backend& backend;
   virtio::Transport* transport = nullptr;
   std::atomic<bool> link_up{true};  // changes while all workers are frozen
+  RxFilter filter{};                // as link_up
   std::atomic<bool> broken{false};  // a ring was; until the driver resets the device
 };
 

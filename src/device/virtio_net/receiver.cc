@@ -15,8 +15,15 @@ constexpr size_t kMaxIovecs = 1024;   // UIO_MAXIOV
 
 }  // namespace
 
-Receiver::Receiver(virtio::Queue& queue, net::Port& port, Mode mode, AtomicNetCounters& counters)
-    : queue_(queue), port_(port), mode_(mode), counters_(counters), chains_(queue.size()), spill_(kMaxNetFrame) {}
+Receiver::Receiver(virtio::Queue& queue, net::Port& port, const RxFilter& filter, Mode mode,
+                   AtomicNetCounters& counters)
+    : queue_(queue),
+      port_(port),
+      filter_(filter),
+      mode_(mode),
+      counters_(counters),
+      chains_(queue.size()),
+      spill_(kMaxNetFrame) {}
 
 virtio::RingResult<Receiver::Outcome> Receiver::run(unsigned budget) {
   queue_.disable_kicks();
@@ -50,7 +57,9 @@ virtio::RingResult<Receiver::Outcome> Receiver::move_frames(unsigned budget) {
     if (result.status == net::IoStatus::kWouldBlock) return Outcome::kIdle;
     if (result.status == net::IoStatus::kDropped) return Outcome::kFailed;
     size_t bytes = result.bytes + (mode_.backend_header ? 0 : kNetHeaderBytes);
-    if (bytes <= room_) {
+    if (!wanted(bytes)) {
+      note_written(bytes);
+    } else if (bytes <= room_) {
       place(bytes);
     } else {
       spill(bytes);
@@ -93,7 +102,30 @@ net::IoResult Receiver::read_frame() {
   }
   // A single chain may fill all iovecs; then there is nothing behind it.
   if (frame_.size() < kMaxIovecs) frame_.push_back({.iov_base = spill_.data(), .iov_len = spill_.size()});
-  return port_.receive(virtio::skip_front(frame_, mode_.backend_header ? 0 : kNetHeaderBytes));
+  incoming_ = virtio::skip_front(frame_, mode_.backend_header ? 0 : kNetHeaderBytes);
+  return port_.receive(incoming_);
+}
+
+// Whether the driver wants the frame that was just read.
+bool Receiver::wanted(size_t bytes) {
+  if (filter_.promisc) return true;
+  std::array<uint8_t, kNetHeaderBytes + RxFilter::kLooksAt> read{};
+  size_t header = mode_.backend_header ? kNetHeaderBytes : 0;
+  size_t length = std::min(bytes - kNetHeaderBytes, RxFilter::kLooksAt);
+  virtio::copy_from(incoming_, std::span(read).first(header + length));
+  std::array<uint8_t, RxFilter::kLooksAt> start{};
+  std::copy_n(read.begin() + static_cast<ptrdiff_t>(header), length, start.begin());
+  return filter_.passes(start);
+}
+
+// The first `bytes` bytes of the gathered chains were written, and go back with them.
+void Receiver::note_written(size_t bytes) const {
+  for (size_t i = 0; i < count_; ++i) {
+    const virtio::DescriptorChain& chain = chains_[(first_ + i) % chains_.size()];
+    size_t written = std::min<size_t>(bytes, chain.writable_bytes());
+    queue_.note_written(chain, written);
+    bytes -= written;
+  }
 }
 
 // The frame lies in the gathered chains: returns those it covers to the driver.
@@ -123,7 +155,7 @@ void Receiver::place(size_t bytes) {
 
 // The frame is longer than the chains; its end is in the spill buffer.
 void Receiver::spill(size_t bytes) {
-  for (size_t i = 0; i < count_; ++i) queue_.note_written(chain(i), chain(i).writable_bytes());
+  note_written(room_);
   if (!mode_.mergeable || bytes > kMaxNetFrame || bytes - room_ > spill_.size()) {
     counters_.rx_dropped.fetch_add(1, std::memory_order_relaxed);
     return;

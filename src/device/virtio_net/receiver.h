@@ -4,7 +4,8 @@
 // buffers enough chains for the largest likely frame are gathered, and those it did not need are
 // given back.  Behind the guest's buffers lies a spill buffer of ours: a frame that is longer than
 // the room at hand is not cut but held until the driver offers enough (mergeable), or counted as
-// dropped because it can never fit (not mergeable, or the whole ring is too small).
+// dropped because it can never fit (not mergeable, or the whole ring is too small).  A frame that the
+// driver does not want (rx_filter.h) is passed over, its buffers take the next one.
 //
 // Threads: the worker's.  Between two calls of run() no chain is in flight.
 #pragma once
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "device/virtio_net/counters.h"
+#include "device/virtio_net/rx_filter.h"
 #include "net/port.h"
 #include "virtio/queue.h"
 
@@ -36,7 +38,7 @@ class Receiver {
     kFailed,   // the back end's host resource failed
   };
 
-  Receiver(virtio::Queue& queue, net::Port& port, Mode mode, AtomicNetCounters& counters);
+  Receiver(virtio::Queue& queue, net::Port& port, const RxFilter& filter, Mode mode, AtomicNetCounters& counters);
 
   // Moves up to `budget` frames and publishes them; then interrupt_wanted() says whether the driver
   // wants to know.
@@ -54,6 +56,8 @@ class Receiver {
   virtio::RingResult<bool> gather(size_t bytes);
   virtio::RingResult<bool> deliver_held();
   net::IoResult read_frame();
+  bool wanted(size_t bytes);
+  void note_written(size_t bytes) const;
   void place(size_t bytes);
   void spill(size_t bytes);
   void give_back();
@@ -61,6 +65,7 @@ class Receiver {
 
   virtio::Queue& queue_;
   net::Port& port_;
+  const RxFilter& filter_;
   Mode mode_;
   AtomicNetCounters& counters_;
   // The chains popped and not yet used, in order: a circular buffer as large as the queue.
@@ -70,6 +75,7 @@ class Receiver {
   size_t buffers_ = 0;  // iovecs of these chains
   size_t room_ = 0;     // bytes of these chains
   std::vector<iovec> frame_;
+  std::span<const iovec> incoming_;  // of frame_: where the last one was read to
   std::vector<uint8_t> spill_;
   std::vector<uint8_t> held_;
   bool interrupt_ = false;

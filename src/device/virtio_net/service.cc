@@ -1,5 +1,9 @@
 // The first worker's side of VirtioNet, beside its queue pair: the control queue and the machine's own
 // announcement.
+#include <span>
+
+#include "base/bytes.h"
+#include "base/log.h"
 #include "device/virtio_net/features.h"
 #include "device/virtio_net/rarp.h"
 #include "device/virtio_net/virtio_net.h"
@@ -12,8 +16,15 @@ namespace {
 constexpr unsigned kBudget = 64;
 
 // virtio 1.2, 5.1.6.5
-constexpr uint8_t kControlClassAnnounce = 3;
-constexpr uint8_t kControlAnnounceAck = 0;
+enum Group : uint8_t { kRx = 0, kMac = 1, kVlan = 2, kAnnounce = 3, kMq = 4, kGuestOffloads = 5 };
+constexpr uint8_t kRxLastBasicMode = 1;
+constexpr uint8_t kMacTableSet = 0;
+constexpr uint8_t kMacAddrSet = 1;
+constexpr uint8_t kVlanAdd = 0;
+constexpr uint8_t kVlanDel = 1;
+constexpr uint8_t kAnnounceAck = 0;
+constexpr uint8_t kMqPairsSet = 0;
+constexpr uint8_t kGuestOffloadsSet = 0;
 
 }  // namespace
 
@@ -22,7 +33,7 @@ void VirtioNet::on_announce() {
   drain_eventfd(announce_event_.get());
   if (!context_.link_up) return;
   std::array<uint8_t, kNetHeaderBytes> header{};
-  RarpFrame frame = make_rarp(config_.mac);
+  RarpFrame frame = make_rarp(context_.filter.mac);
   std::array parts{iovec{header.data(), header.size()}, iovec{frame.data(), frame.size()}};
   (void)backend_.port(0).transmit(virtio::skip_front(parts, backend_.vnet_header() ? 0 : kNetHeaderBytes));
 }
@@ -46,9 +57,98 @@ void VirtioNet::serve_control() {
 }
 
 ControlAnswer VirtioNet::execute(const ControlCommand& command) {
-  if (command.group != kControlClassAnnounce || command.code != kControlAnnounceAck) return ControlAnswer::kError;
-  announce_ = false;
-  return ControlAnswer::kOk;
+  switch (command.group) {
+    case kRx:
+    case kMac:
+    case kVlan: {
+      auto answer = ControlAnswer::kError;
+      hold_others([&] { answer = set_filter(command); });
+      return answer;
+    }
+    case kAnnounce:
+      if (command.code != kAnnounceAck) return ControlAnswer::kError;
+      announce_ = false;
+      return ControlAnswer::kOk;
+    case kMq: return set_pairs(command);
+    case kGuestOffloads: return set_offloads(command);
+    default: return ControlAnswer::kError;
+  }
+}
+
+ControlAnswer VirtioNet::set_filter(const ControlCommand& command) {
+  auto negotiated = [this](uint64_t feature) { return (features_ & feature) != 0; };
+  RxFilter& filter = context_.filter;
+  std::lock_guard lock(settings_lock_);
+  switch (command.group) {
+    case kRx:
+      if (!negotiated(command.code <= kRxLastBasicMode ? kNetCtrlRx : kNetCtrlRxExtra)) break;
+      return filter.set_mode(command.code, command.data);
+    case kMac:
+      if (command.code == kMacTableSet && negotiated(kNetCtrlRx)) return filter.set_mac_table(command.data);
+      if (command.code == kMacAddrSet && negotiated(kNetCtrlMacAddr)) return filter.set_mac(command.data);
+      break;
+    case kVlan:
+      if (!negotiated(kNetCtrlVlan)) break;
+      if (command.code == kVlanAdd) return filter.add_vlan(command.data);
+      if (command.code == kVlanDel) return filter.remove_vlan(command.data);
+      break;
+    default: break;
+  }
+  return ControlAnswer::kError;
+}
+
+ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {
+  if (command.code != kMqPairsSet || command.data.size() != 2 || (features_ & kNetMq) == 0)
+    return ControlAnswer::kError;
+  unsigned pairs = load_le<uint16_t>(command.data.data());
+  if (pairs == 0 || pairs > pairs_.size()) return ControlAnswer::kError;
+  for (unsigned i = 0; i < pairs; ++i) {
+    if (!pairs_[i]->begun()) return ControlAnswer::kError;
+  }
+  auto answer = ControlAnswer::kOk;
+  hold_others([&] {
+    // The back end may take away the descriptor of a port.
+    for (auto& pair : pairs_) pair->unwatch();
+    if (auto set = backend_.set_active_pairs(pairs); !set) {
+      log_warning("{}: {}", config_.id, set.error().message());
+      answer = ControlAnswer::kError;
+    } else {
+      set_active(pairs);
+      std::lock_guard lock(settings_lock_);
+      active_pairs_ = pairs;
+    }
+    for (auto& pair : pairs_) pair->rouse();
+  });
+  return answer;
+}
+
+ControlAnswer VirtioNet::set_offloads(const ControlCommand& command) {
+  bool negotiated = (features_ & kNetCtrlGuestOffloads) != 0;
+  if (command.code != kGuestOffloadsSet || command.data.size() != 8 || !negotiated) return ControlAnswer::kError;
+  uint64_t wanted = load_le<uint64_t>(command.data.data());
+  uint64_t possible = features_ & kNetGuestOffloads;
+  if ((wanted & ~possible) != 0) return ControlAnswer::kError;
+  auto answer = ControlAnswer::kOk;
+  hold_others([&] {
+    auto set = backend_.vnet_header() ? backend_.set_offloads(net_offloads(wanted)) : Result<void>();
+    if (!set) {
+      log_warning("{}: {}", config_.id, set.error().message());
+      answer = ControlAnswer::kError;
+      return;
+    }
+    std::lock_guard lock(settings_lock_);
+    offloads_off_ = possible & ~wanted;
+  });
+  return answer;
+}
+
+// Runs `change` while only this worker, the first one, is awake.
+void VirtioNet::hold_others(const std::function<void()>& change) {
+  auto others = std::span(pairs_).subspan(1);
+  for (auto& pair : others) pair->worker().request_freeze();
+  for (auto& pair : others) pair->worker().wait_frozen();
+  change();
+  for (auto& pair : others) pair->worker().thaw();
 }
 
 }  // namespace pagurus::device

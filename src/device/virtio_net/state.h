@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/virtio_net/config.h"
 #include "vmstate/description.h"
 
 namespace pagurus::device {
@@ -20,6 +21,21 @@ struct VirtioNetState {
   bool carrier = true;  // what the guest knows of the back end's connection
   // The same of the pairs from the second one on, as far as any has one.
   std::vector<std::vector<uint8_t>> further_held_frames;
+  // What the driver has set by commands.
+  bool promisc = true;
+  bool allmulti = false;
+  bool alluni = false;
+  bool nomulti = false;
+  bool nouni = false;
+  bool nobcast = false;
+  std::vector<uint8_t> mac;  // empty: the configured one
+  std::vector<MacAddress> unicast;
+  std::vector<MacAddress> multicast;
+  bool unicast_overflow = false;
+  bool multicast_overflow = false;
+  std::vector<uint64_t> vlans;
+  uint16_t active_pairs = 1;
+  uint64_t offloads_off = 0;  // feature bits that it negotiated and has switched off
   static const vmstate::Description& description();
   Result<void> validate() const;
 };

@@ -1,5 +1,7 @@
 #include "device/virtio_net/virtio_net.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "device/virtio_net/features.h"
 
@@ -14,6 +16,8 @@ constexpr uint32_t kEthernetController = 0x020000;
 // virtio 1.2, 5.1.4
 constexpr uint16_t kNetStatusLinkUp = 1;
 constexpr uint16_t kNetStatusAnnounce = 2;
+constexpr uint32_t kNetSpeedUnknown = 0xffff'ffff;
+constexpr uint8_t kNetDuplexUnknown = 0xff;
 
 // Two for each pair, and the control queue at the end, if there is one.
 std::vector<uint16_t> sizes_of_queues(const VirtioNetConfig& config, const net::Backend& backend) {
@@ -36,7 +40,9 @@ VirtioNet::VirtioNet(const VirtioNetParts& parts, std::vector<uint16_t> queue_si
     : config_(parts.config),
       backend_(parts.backend),
       queue_sizes_(std::move(queue_sizes)),
-      context_{.device_id = config_.id, .backend = backend_} {}
+      context_{.device_id = config_.id, .backend = backend_} {
+  context_.filter.mac = config_.mac;
+}
 
 VirtioNet::~VirtioNet() { backend_.set_listener(nullptr); }
 
@@ -164,12 +170,16 @@ void VirtioNet::connection_changed() {
   if (changed) transport_->interrupt_config();
 }
 
-void VirtioNet::renew_offloads() {
+void VirtioNet::renew_backend() {
   std::lock_guard lock(lock_);
   CHECK(paused_, "a back end is set up before the guest runs");
   if (!active_) return;
-  auto set = backend_.set_offloads(net_offloads(features_));
-  // Slower, not wrong: the host then completes every frame itself.
+  // Slower, not wrong: the host then completes every frame itself, or uses one pair.
+  if (backend_.vnet_header()) {
+    auto set = backend_.set_offloads(net_offloads(features_ & ~offloads_off_));
+    if (!set) log_warning("{}: {}", config_.id, set.error().message());
+  }
+  auto set = backend_.set_active_pairs(active_pairs_);
   if (!set) log_warning("{}: {}", config_.id, set.error().message());
 }
 
@@ -211,12 +221,22 @@ uint64_t VirtioNet::features() const { return net_features(config_, backend_); }
 bool VirtioNet::accepts(uint64_t features) const { return net_features_consistent(features); }
 
 std::vector<uint8_t> VirtioNet::config_space() const {
-  std::vector<uint8_t> space(config_.mac.begin(), config_.mac.end());
-  space.resize(12);
+  MacAddress mac{};
+  {
+    std::lock_guard lock(settings_lock_);
+    mac = context_.filter.mac;
+  }
+  std::vector<uint8_t> space(mac.begin(), mac.end());
+  bool has_speed = config_.speed || config_.duplex;
+  space.resize(has_speed ? 17 : 12);
   unsigned status = (context_.link_up ? kNetStatusLinkUp : 0u) | (announce_ ? kNetStatusAnnounce : 0u);
   store_le<uint16_t>(space.data() + 6, static_cast<uint16_t>(status));
   store_le<uint16_t>(space.data() + 8, static_cast<uint16_t>(queue_sizes_.size() / 2));
   store_le<uint16_t>(space.data() + 10, config_.host_mtu);
+  if (has_speed) {
+    store_le<uint32_t>(space.data() + 12, config_.speed.value_or(kNetSpeedUnknown));
+    space[16] = !config_.duplex ? kNetDuplexUnknown : *config_.duplex == schema::NetDuplex::kFull ? 1 : 0;
+  }
   return space;
 }
 
@@ -225,6 +245,8 @@ Result<void> VirtioNet::activate(virtio::Activation activation) {
   Result<void> begun;
   change_still([&] {
     end_session();
+    // What a restored driver had set follows with the device's own state.
+    if (activation.origin == virtio::Origin::kDriver) reset_settings();
     begun = begin_session(activation);
     if (!paused_) rouse();
   });
@@ -235,8 +257,23 @@ void VirtioNet::deactivate() {
   std::lock_guard lock(lock_);
   change_still([&] {
     end_session();
-    announce_ = false;
+    reset_settings();
   });
+}
+
+void VirtioNet::reset_settings() {
+  announce_ = false;
+  std::lock_guard lock(settings_lock_);
+  context_.filter = {};
+  context_.filter.mac = config_.mac;
+  active_pairs_ = 1;
+  offloads_off_ = 0;
+}
+
+void VirtioNet::set_active(unsigned pairs) {
+  for (size_t i = 0; i < pairs_.size(); ++i) {
+    i < pairs ? pairs_[i]->enable() : pairs_[i]->disable();
+  }
 }
 
 std::optional<virtio::QueuePosition> VirtioNet::position(unsigned queue) const {
@@ -269,7 +306,8 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
     if (rx && tx)
       pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
   }
-  pairs_.front()->enable();
+  context_.filter.checks_vlans = (activation.features & kNetCtrlVlan) != 0;
+  set_active(active_pairs_);
   features_ = activation.features;
   active_ = true;
   return {};
@@ -313,7 +351,57 @@ void VirtioNet::save(vmstate::Writer& writer) const {
   for (size_t i = 1; frozen && i < pairs_.size(); ++i) state.further_held_frames.push_back(pairs_[i]->held_frame());
   auto& further = state.further_held_frames;
   while (!further.empty() && further.back().empty()) further.pop_back();
+  {
+    std::lock_guard settings(settings_lock_);
+    const RxFilter& filter = context_.filter;
+    state.promisc = filter.promisc;
+    state.allmulti = filter.allmulti;
+    state.alluni = filter.alluni;
+    state.nomulti = filter.nomulti;
+    state.nouni = filter.nouni;
+    state.nobcast = filter.nobcast;
+    if (filter.mac != config_.mac) state.mac.assign(filter.mac.begin(), filter.mac.end());
+    state.unicast = filter.unicast;
+    state.multicast = filter.multicast;
+    state.unicast_overflow = filter.unicast_overflow;
+    state.multicast_overflow = filter.multicast_overflow;
+    state.vlans = filter.vlans;
+    state.active_pairs = static_cast<uint16_t>(active_pairs_);
+    state.offloads_off = offloads_off_;
+  }
   vmstate::write_state(writer, state);
+}
+
+// What an active driver had set.
+Result<void> VirtioNet::load_settings(VirtioNetState& state) {
+  for (unsigned i = 0; i < state.active_pairs; ++i) {
+    bool there = i < pairs_.size() && pairs_[i]->begun();
+    if (!there) return fail("{} queue pairs are active, but pair {} has no queues", state.active_pairs, i);
+  }
+  if ((state.offloads_off & ~kNetGuestOffloads) != 0) {
+    return fail("features {:#x} cannot be switched off", state.offloads_off);
+  }
+  {
+    std::lock_guard settings(settings_lock_);
+    context_.filter = {.promisc = state.promisc,
+                       .allmulti = state.allmulti,
+                       .alluni = state.alluni,
+                       .nomulti = state.nomulti,
+                       .nouni = state.nouni,
+                       .nobcast = state.nobcast,
+                       .mac = config_.mac,
+                       .unicast = std::move(state.unicast),
+                       .multicast = std::move(state.multicast),
+                       .unicast_overflow = state.unicast_overflow,
+                       .multicast_overflow = state.multicast_overflow,
+                       .checks_vlans = (features_ & kNetCtrlVlan) != 0,
+                       .vlans = std::move(state.vlans)};
+    std::ranges::copy(state.mac, context_.filter.mac.begin());
+    active_pairs_ = state.active_pairs;
+    offloads_off_ = state.offloads_off;
+  }
+  set_active(active_pairs_);
+  return {};
 }
 
 Result<void> VirtioNet::load(vmstate::Reader& reader) {
@@ -324,6 +412,11 @@ Result<void> VirtioNet::load(vmstate::Reader& reader) {
   if (state.further_held_frames.size() >= pairs_.size()) {
     return fail("{}: frames for {} queue pairs where this device has {}", config_.id,
                 state.further_held_frames.size() + 1, pairs_.size());
+  }
+  if (active_) {
+    TRY_DOING(config_.id, load_settings(state));
+  } else {
+    reset_settings();
   }
   link_set_ = state.link_up;
   context_.link_up = state.link_up && state.carrier;

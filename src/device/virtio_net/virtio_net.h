@@ -87,8 +87,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   // The wire as the operator has it; the guest sees a link while the back end is connected, too.
   void set_link(bool up);
   // The restored guest has come to another back end than the one its driver set up: tells it what the
-  // driver agreed to receive.  Only while frozen.
-  void renew_offloads();
+  // driver agreed to receive, and how many queue pairs it uses.  Only while frozen.
+  void renew_backend();
   // Asks the guest to tell the network where it is (virtio 1.2, 5.1.6.5.4).  False if the driver
   // has not negotiated that.  Only while frozen or running, on the control thread.
   bool announce();
@@ -137,6 +137,10 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   void change_still(const std::function<void()>& change);
   // While the workers are frozen: makes them look at everything once.
   void rouse();
+  void reset_settings();
+  Result<void> load_settings(VirtioNetState& state);
+  // The first `pairs` pairs serve, the others do not.
+  void set_active(unsigned pairs);
   // Whether the guest is to hear of it.
   bool renew_link();
 
@@ -145,6 +149,10 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   void on_announce();
   void serve_control();
   ControlAnswer execute(const ControlCommand& command);
+  ControlAnswer set_filter(const ControlCommand& command);
+  ControlAnswer set_pairs(const ControlCommand& command);
+  ControlAnswer set_offloads(const ControlCommand& command);
+  void hold_others(const std::function<void()>& change);
   bool serving() const { return active_ && !context_.broken; }
 
   VirtioNetConfig config_;
@@ -163,6 +171,11 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   bool active_ = false;
   uint64_t features_ = 0;  // the driver's, while active
   std::optional<ControlQueue> control_;
+  // What the driver has set, beside context_.filter.  Changed by the first worker with settings_lock_ held, the
+  // last of all locks, so that a rehearsal and a reader of registers need not stop it.
+  mutable std::mutex settings_lock_;
+  unsigned active_pairs_ = 1;
+  uint64_t offloads_off_ = 0;
   unsigned control_index_ = 0;  // the queue that is the control queue
 
   // Last: their threads end before what they use.

@@ -241,14 +241,6 @@ TEST_F(VirtioNetTest, an_announcement_stands_until_the_driver_acknowledges_it) {
   start_driver(kNetCtrlVq | kNetGuestAnnounce);
   ASSERT_TRUE(vmm->net->announce());
   EXPECT_EQ(vmm->mmio.read(kBar + 0x2006, 2), 3u);
-  auto command = [&](uint8_t group, uint8_t code) {
-    ram.write({kControl}, Bytes{group, code, 0xff});
-    uint16_t before = control.used();
-    control.offer({{kControl, 2}, {kControl + 2, 1, true}});
-    kick(2);
-    EXPECT_TRUE(eventually([&] { return control.used() != before; }));
-    return guest_bytes(kControl + 2, 1)[0];
-  };
   EXPECT_EQ(command(4, 0), 1) << "queue pairs: not offered";
   EXPECT_EQ(vmm->mmio.read(kBar + 0x2006, 2), 3u);
   EXPECT_EQ(command(3, 0), 0);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <numeric>
@@ -38,10 +39,32 @@ inline const vmstate::Description& no_description() {
   return kDescription;
 }
 
-// A back end made of one end of a socketpair: one message is one frame.
-class SocketBackend final : public net::Backend, private net::Port {
+// One end of a socketpair: one message is one frame.
+class SocketPort final : public net::Port {
  public:
-  SocketBackend(UniqueFd fd, bool header) : fd_(std::move(fd)), header_(header) {}
+  explicit SocketPort(UniqueFd fd) : fd_(std::move(fd)) {}
+  int fd() const override { return fd_.get(); }
+  net::IoResult receive(std::span<const iovec> frame) override {
+    return result(::readv(fd_.get(), frame.data(), static_cast<int>(frame.size())));
+  }
+  net::IoResult transmit(std::span<const iovec> frame) override {
+    return result(::writev(fd_.get(), frame.data(), static_cast<int>(frame.size())));
+  }
+
+ private:
+  static net::IoResult result(ssize_t bytes) {
+    if (bytes >= 0) return {net::IoStatus::kOk, static_cast<size_t>(bytes)};
+    return {errno == EAGAIN ? net::IoStatus::kWouldBlock : net::IoStatus::kDropped, 0};
+  }
+  UniqueFd fd_;
+};
+
+// A back end with a port for each of some descriptors.
+class SocketBackend final : public net::Backend {
+ public:
+  SocketBackend(const std::vector<int>& fds, bool header) : header_(header) {
+    for (int fd : fds) ports_.emplace_back(*duplicate(fd));
+  }
 
   Result<const vmstate::Description*> movable() const override { return &no_description(); }
   void freeze() override {}
@@ -61,35 +84,41 @@ class SocketBackend final : public net::Backend, private net::Port {
     ++set_offloads_calls;
     return {};
   }
-  unsigned queue_pairs() const override { return 1; }
-  Result<void> set_active_pairs(unsigned) override { return {}; }
-  net::Port& port(unsigned) override { return *this; }
+  unsigned queue_pairs() const override { return static_cast<unsigned>(ports_.size()); }
+  Result<void> set_active_pairs(unsigned pairs) override {
+    active_pairs = pairs;
+    ++set_active_pairs_calls;
+    return {};
+  }
+  net::Port& port(unsigned pair) override { return ports_[pair]; }
+  bool connected() const override { return connected_; }
+  void set_listener(net::BackendListener* listener) override { listener_ = listener; }
+  void connect(bool connected) {
+    connected_ = connected;
+    listener_->connection_changed();
+  }
+  net::BackendListener& listener() { return *listener_; }
 
   net::Offloads able{.csum = true, .tso4 = true, .tso6 = true, .ecn = true};
   net::Offloads agreed;
   int set_offloads_calls = 0;
+  unsigned active_pairs = 0;
+  int set_active_pairs_calls = 0;
 
  private:
-  int fd() const override { return fd_.get(); }
-  net::IoResult receive(std::span<const iovec> frame) override {
-    return result(::readv(fd_.get(), frame.data(), static_cast<int>(frame.size())));
-  }
-  net::IoResult transmit(std::span<const iovec> frame) override {
-    return result(::writev(fd_.get(), frame.data(), static_cast<int>(frame.size())));
-  }
-  static net::IoResult result(ssize_t bytes) {
-    if (bytes >= 0) return {net::IoStatus::kOk, static_cast<size_t>(bytes)};
-    return {errno == EAGAIN ? net::IoStatus::kWouldBlock : net::IoStatus::kDropped, 0};
-  }
-  UniqueFd fd_;
+  std::vector<SocketPort> ports_;
   bool header_;
+  std::atomic<bool> connected_ = true;
+  net::BackendListener* listener_ = nullptr;
   std::string id_ = "n0";
 };
 
-// One VMM process: its back end's descriptor and a device.  Guest RAM and the wire are shared.
+// One VMM process: its back end's descriptors and a device.  Guest RAM and the wires are shared.
 struct Vmm {
   Vmm(const memory::GuestMemory& ram, int wire, bool header, VirtioNetConfig config)
-      : backend(*duplicate(wire), header),
+      : Vmm(ram, std::vector{wire}, header, std::move(config)) {}
+  Vmm(const memory::GuestMemory& ram, const std::vector<int>& wires, bool header, VirtioNetConfig config)
+      : backend(wires, header),
         net(*VirtioNet::create({.config = std::move(config),
                                 .backend = backend,
                                 .memory = ram,
@@ -218,6 +247,25 @@ struct VirtioNetTest : ::testing::Test {
     uint64_t address = kRxBuffers + 0x2000 * (rx_offered++ % 256);
     rx.offer({{address, length, true}});
     return address;
+  }
+  // Offers a command with room for its answer; returns where the answer comes.
+  uint64_t post(RingBuilder& ring, uint8_t group, uint8_t code, const Bytes& data) {
+    uint64_t at = kControl + 0x10000 * (ring.avail() % 16);
+    Bytes command{group, code};
+    command.insert(command.end(), data.begin(), data.end());
+    uint64_t answer = at + command.size();
+    ram.write({at}, command);
+    ram.write({answer}, Bytes{0xff});
+    ring.offer({{at, static_cast<uint32_t>(command.size())}, {answer, 1, true}});
+    return answer;
+  }
+  // The answer to a command to the control queue at `queue`.
+  uint8_t command(uint8_t group, uint8_t code, const Bytes& data = {}, unsigned queue = 2) {
+    uint16_t before = control.used();
+    uint64_t answer = post(control, group, code, data);
+    kick(queue);
+    EXPECT_TRUE(eventually([&] { return control.used() != before; }));
+    return guest_bytes(answer, 1)[0];
   }
   void send_tx(const Bytes& frame) {
     uint64_t address = kTxBuffers + 0x1000 * (tx.avail() % 64);

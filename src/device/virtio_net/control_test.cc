@@ -1,0 +1,356 @@
+// The control queue's commands, with up to 16 queue pairs, and hand-overs in the middle of each.
+#include "device/virtio_net/testing/net_fixture.h"
+
+namespace pagurus::device::testing {
+namespace {
+
+constexpr uint64_t kCommands =
+    kNetCtrlVq | kNetCtrlRx | kNetCtrlRxExtra | kNetCtrlVlan | kNetCtrlMacAddr | kNetCtrlGuestOffloads;
+constexpr unsigned kPairs = 16;
+constexpr unsigned kControlQueue = 2 * kPairs;
+
+struct Command {
+  const char* name;
+  uint8_t group;
+  uint8_t code;
+  Bytes data;
+};
+
+const Command kEveryCommand[] = {
+    {"promisc", 0, 0, {0}},
+    {"allmulti", 0, 1, {1}},
+    {"alluni", 0, 2, {1}},
+    {"nomulti", 0, 3, {1}},
+    {"nouni", 0, 4, {1}},
+    {"nobcast", 0, 5, {1}},
+    {"mac table", 1, 0, {1, 0, 0, 0, 0x52, 0, 0, 0, 0, 9, 1, 0, 0, 0, 0x33, 0x33, 0, 0, 0, 1}},
+    {"mac", 1, 1, {0x52, 0, 0, 0, 0, 7}},
+    {"vlan add", 2, 0, {5, 0}},
+    {"vlan del", 2, 1, {5, 0}},
+    {"announce ack", 3, 0, {}},
+    {"pairs", 4, 0, {3, 0}},
+    {"guest offloads", 5, 0, {2, 0, 0, 0, 0, 0, 0, 0}},
+};
+
+VirtioNetConfig full_nic() {
+  VirtioNetConfig config = nic();
+  config.ctrl_rx = config.ctrl_rx_extra = config.ctrl_vlan = config.ctrl_mac_addr = config.ctrl_guest_offloads = true;
+  return config;
+}
+
+struct ControlTest : VirtioNetTest {
+  ControlTest() {
+    config = full_nic();
+    config.mq = true;
+    wires.push_back(wire.get());
+    for (unsigned i = 1; i < kPairs; ++i) {
+      int ends[2];
+      EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+      further_wires.emplace_back(ends[0]);
+      further_peers.emplace_back(ends[1]);
+      wires.push_back(ends[0]);
+      for (unsigned direction = 0; direction < 2; ++direction) {
+        rings.push_back(std::make_unique<RingBuilder>(ram, memory::GuestAddress{0x40000 + 0x10000 * rings.size()}, 64));
+      }
+    }
+  }
+  std::unique_ptr<Vmm> make() { return std::make_unique<Vmm>(ram, wires, true, config); }
+  RingBuilder& ring(unsigned queue) { return queue == 0 ? rx : queue == 1 ? tx : *rings[queue - 2]; }
+  int network(unsigned pair) { return pair == 0 ? peer.get() : further_peers[pair - 1].get(); }
+
+  // A driver that has set up all pairs, and uses the first one yet.
+  void start(uint64_t features) {
+    vmm = make();
+    vmm->net->thaw();
+    vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+    ASSERT_TRUE(negotiate(features | virtio::kFeatureVersion1));
+    enable_msix();
+    for (unsigned queue = 0; queue < kControlQueue; ++queue) set_queue(queue, ring(queue).config());
+    set_queue(kControlQueue, control.config());
+    set_common(0x14, 1, 0xf);
+    ASSERT_EQ(common(0x14, 1), 0xfu);
+  }
+  void start_with_all() {
+    start(kCommands | kNetMq | kNetGuestAnnounce | kNetGuestCsum | kNetGuestTso4);
+    ASSERT_EQ(command(4, 0, {kPairs, 0}, kControlQueue), 0);
+  }
+  void hand_over() {
+    vmm->freeze();
+    auto next = make();
+    auto loaded = next->load(vmm->save());
+    ASSERT_TRUE(loaded) << loaded.error().message();
+    EXPECT_EQ(next->save(), vmm->save()) << "nothing is lost on the way";
+    vmm = std::move(next);
+  }
+  void offer_frame(unsigned pair, const Bytes& frame) {
+    uint64_t address = kTxBuffers + 0x1000 * pair;
+    ram.write({address}, Bytes(kNetHeaderBytes));
+    ram.write({address + kNetHeaderBytes}, frame);
+    ring(2 * pair + 1).offer({{address, static_cast<uint32_t>(kNetHeaderBytes + frame.size())}});
+    kick(2 * pair + 1);
+  }
+  Bytes frame_from(unsigned pair) {
+    Bytes frame(2048);
+    ssize_t size = -1;
+    eventually([&] { return (size = ::recv(network(pair), frame.data(), frame.size(), MSG_DONTWAIT)) >= 0; });
+    frame.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    return frame;
+  }
+  // Every active pair carries a frame each way.
+  void check_traffic(unsigned pairs, uint8_t seed) {
+    for (unsigned i = 0; i < pairs; ++i) offer_frame(i, frame_of(60, static_cast<uint8_t>(seed + i)));
+    for (unsigned i = 0; i < pairs; ++i) {
+      ASSERT_EQ(body(frame_from(i)), frame_of(60, static_cast<uint8_t>(seed + i))) << i;
+      uint16_t before = ring(2 * i).used();
+      ring(2 * i).offer({{kRxBuffers + 0x1000 * i, 2048, true}});
+      kick(2 * i);
+      Bytes frame(kNetHeaderBytes + 60, 0xff);
+      ASSERT_EQ(::send(network(i), frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+      EXPECT_TRUE(eventually([&] { return ring(2 * i).used() != before; })) << i;
+    }
+  }
+
+  VirtioNetConfig config;
+  std::vector<int> wires;
+  std::vector<UniqueFd> further_wires;
+  std::vector<UniqueFd> further_peers;
+  std::vector<std::unique_ptr<RingBuilder>> rings;
+};
+
+TEST_F(ControlTest, registers_tell_of_every_pair) {
+  vmm = make();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  EXPECT_EQ(common(0x12, 2), kControlQueue + 1) << "queues";
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2008, 2), kPairs);
+  EXPECT_EQ(offered() & (kCommands | kNetMq), kCommands | kNetMq);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x200c, 4), 0u) << "no speed";
+  EXPECT_EQ(offered() & kNetSpeedDuplex, 0u);
+}
+
+TEST_F(ControlTest, a_link_has_the_speed_it_was_given) {
+  config.speed = 10'000;
+  config.duplex = schema::NetDuplex::kFull;
+  vmm = make();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x200c, 4), 10'000u);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2010, 1), 1u);
+  EXPECT_NE(offered() & kNetSpeedDuplex, 0u);
+}
+
+TEST_F(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
+  start(kCommands | kNetMq);
+  EXPECT_EQ(vmm->backend.active_pairs, 1u);
+  offer_frame(5, frame_of(60, 1));
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(ring(11).used(), 0);
+  EXPECT_EQ(command(4, 0, {kPairs, 0}, kControlQueue), 0);
+  EXPECT_EQ(vmm->backend.active_pairs, kPairs);
+  EXPECT_EQ(body(frame_from(5)), frame_of(60, 1)) << "what was offered before is not forgotten";
+  check_traffic(kPairs, 7);
+  auto counters = vmm->net->pair_counters();
+  ASSERT_EQ(counters.size(), kPairs);
+  for (unsigned i = 0; i < kPairs; ++i) {
+    EXPECT_EQ(counters[i].tx_packets, i == 5 ? 2u : 1u) << i;
+    EXPECT_EQ(counters[i].rx_packets, 1u) << i;
+  }
+  EXPECT_EQ(vmm->net->counters().tx_packets, kPairs + 1);
+  EXPECT_EQ(command(4, 0, {2, 0}, kControlQueue), 0);
+  offer_frame(5, frame_of(60, 1));
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(ring(11).used(), 2) << "and not any more";
+  check_traffic(2, 9);
+}
+
+TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
+  vmm = make();
+  vmm->net->thaw();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+  for (int round = 0; round < 3; ++round) {
+    restart_rings();
+    start_driver(kCommands);
+    EXPECT_EQ(command(0, 1, {1}), 0);
+    EXPECT_EQ(command(4, 0, {1, 0}), 1) << "not negotiated";
+    hand_over();
+    vmm->net->thaw();
+    EXPECT_EQ(command(0, 1, {0}), 0);
+    for (auto& further : rings) further->restart();
+    restart_rings();
+    start(kCommands | kNetMq);
+    EXPECT_EQ(command(4, 0, {4, 0}, kControlQueue), 0);
+    check_traffic(4, 3);
+    vmm->freeze();
+    vmm->net->reset();
+    vmm->net->thaw();
+    vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+  }
+}
+
+TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
+  for (const Command& each : kEveryCommand) {
+    SCOPED_TRACE(each.name);
+    for (auto& further : rings) further->restart();
+    restart_rings();
+    start_with_all();
+    vmm->freeze();
+    uint16_t before = control.used();
+    uint64_t answer = post(control, each.group, each.code, each.data);
+    hand_over();
+    EXPECT_EQ(control.used(), before);
+    vmm->net->thaw();
+    ASSERT_TRUE(eventually([&] { return control.used() != before; }));
+    EXPECT_EQ(guest_bytes(answer, 1)[0], 0);
+    hand_over();
+    vmm->net->thaw();
+    check_traffic(each.group == 4 ? 3 : each.group == 0 && each.code == 5 ? 1 : kPairs, 1);
+  }
+}
+
+TEST_F(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
+  for (const Command& each : kEveryCommand) {
+    SCOPED_TRACE(each.name);
+    for (auto& further : rings) further->restart();
+    restart_rings();
+    start_with_all();
+    ASSERT_TRUE(vmm->net->announce());
+    EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
+    uint16_t answered = control.used();
+    auto offloads = vmm->backend.agreed;
+    unsigned active = vmm->backend.active_pairs;
+    hand_over();
+    EXPECT_EQ(vmm->backend.set_offloads_calls + vmm->backend.set_active_pairs_calls, 0) << "taken as it is";
+    vmm->net->renew_backend();
+    EXPECT_EQ(vmm->backend.agreed, offloads);
+    EXPECT_EQ(vmm->backend.active_pairs, active);
+    vmm->net->thaw();
+    EXPECT_EQ(control.used(), answered);
+    check_traffic(active, 1);
+    EXPECT_EQ(command(0, 0, {1}, kControlQueue), 0);
+  }
+}
+
+TEST_F(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
+  start_with_all();
+  for (const Command& each : kEveryCommand) EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2002, 4), 0x0700'0000u) << "the address it set";
+  set_common(0x14, 1, 0);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2002, 4), 0x5634'1200u);
+  vmm->freeze();
+  auto states = vmm->save();
+  vmm = make();
+  EXPECT_EQ(states.back(), vmm->save().back());
+}
+
+TEST_F(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
+  start_with_all();
+  auto refused = [&](uint8_t group, uint8_t code, const Bytes& data) {
+    EXPECT_EQ(command(group, code, data, kControlQueue), 1) << unsigned{group} << "/" << unsigned{code};
+  };
+  for (uint8_t group = 0; group < 8; ++group) refused(group, 77, {1});
+  for (const Command& each : kEveryCommand) {
+    if (each.data.empty()) continue;
+    refused(each.group, each.code, Bytes(each.data.begin(), each.data.end() - 1));
+    Bytes longer = each.data;
+    longer.push_back(0);
+    refused(each.group, each.code, longer);
+  }
+  refused(4, 0, {0, 0});
+  refused(4, 0, {kPairs + 1, 0});
+  refused(5, 0, {0, 1, 0, 0, 0, 0, 0, 0});
+  uint16_t before = control.used();
+  control.offer({{kControl, 1}, {kControl + 1, 1, true}});
+  kick(kControlQueue);
+  EXPECT_TRUE(eventually([&] { return control.used() != before; })) << "half a command";
+  EXPECT_EQ(common(0x14, 1), 0xfu);
+  check_traffic(kPairs, 1);
+  EXPECT_EQ(vmm->net->counters().guest_faults, 0u);
+
+  control.offer({{kControl, 2}});
+  kick(kControlQueue);
+  EXPECT_TRUE(eventually([&] { return (common(0x14, 1) & virtio::kStatusNeedsReset) != 0; })) << "no room";
+}
+
+TEST_F(ControlTest, commands_that_were_not_negotiated_are_refused) {
+  start(kNetCtrlVq | kNetMq);
+  for (const Command& each : kEveryCommand) {
+    if (each.group == 3 || each.group == 4) continue;
+    EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 1) << each.name;
+  }
+}
+
+TEST_F(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
+  start(kCommands | kNetMq | kNetMrgRxbuf);
+  EXPECT_EQ(command(0, 0, {0}, kControlQueue), 0);
+  Bytes other = frame_of(60, 2);
+  Bytes mine = frame_of(60, 3);
+  other[0] = 2;
+  std::ranges::copy(config.mac, mine.begin());
+  uint64_t buffer = offer_rx(2048);
+  kick(0);
+  inject(other);
+  inject(mine);
+  ASSERT_TRUE(eventually([&] { return rx.used() == 1; }));
+  EXPECT_EQ(guest_bytes(buffer + kNetHeaderBytes, 60), mine);
+  EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+  hand_over();
+  vmm->net->thaw();
+  offer_rx(2048);
+  kick(0);
+  inject(other);
+  inject(mine);
+  ASSERT_TRUE(eventually([&] { return rx.used() == 2; }));
+  EXPECT_EQ(vmm->net->counters().rx_packets, 1u) << "the filter moved with the guest";
+}
+
+TEST_F(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
+  start_with_all();
+  auto status = [&] { return vmm->mmio.read(kBar + 0x2006, 2) & 1; };
+  EXPECT_EQ(status(), 1u);
+  vmm->backend.connect(false);
+  EXPECT_EQ(status(), 0u);
+  EXPECT_EQ(vmm->msi.count(kConfigMessage), 1u);
+  vmm->net->set_link(false);
+  vmm->backend.connect(true);
+  EXPECT_EQ(status(), 0u);
+  vmm->net->set_link(true);
+  EXPECT_EQ(status(), 1u);
+  EXPECT_EQ(vmm->msi.count(kConfigMessage), 2u);
+  vmm->backend.connect(false);
+  hand_over();
+  EXPECT_EQ(status(), 0u) << "as the guest knows it";
+  vmm->net->thaw();
+  EXPECT_EQ(status(), 1u);
+  EXPECT_EQ(vmm->msi.count(kConfigMessage), 1u) << "this back end is connected, and the guest is told";
+}
+
+TEST_F(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
+  start_with_all();
+  for (int round = 0; round < 20; ++round) {
+    vmm->backend.listener().hold_still([&] { EXPECT_EQ(rx.used(), round); });
+    check_traffic(1, 5);
+  }
+}
+
+// Commands that hold the other workers, a machine that freezes all of them, and traffic, at once.
+TEST_F(ControlTest, commands_under_freezes_and_traffic_do_not_deadlock) {
+  start_with_all();
+  std::atomic<bool> stop = false;
+  std::thread control_thread([&] {
+    while (!stop) {
+      vmm->freeze();
+      (void)vmm->save();
+      vmm->net->thaw();
+      vmm->net->set_link(true);
+    }
+  });
+  for (int round = 0; round < 100; ++round) {
+    uint8_t pairs = round % 2 == 0 ? 2 : kPairs;
+    EXPECT_EQ(command(4, 0, {pairs, 0}, kControlQueue), 0);
+    EXPECT_EQ(command(0, 1, {1}, kControlQueue), 0);
+    check_traffic(2, 1);
+  }
+  stop = true;
+  control_thread.join();
+}
+
+}  // namespace
+}  // namespace pagurus::device::testing
