@@ -29,8 +29,8 @@ struct Declared {};
 
 using DeclaredSections = Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState,
                                   device::UartState, device::PowerState, device::PciHotplugState, pci::PciFunctionState,
-                                  virtio::TransportState, device::VirtioNetState, net::TapState, chardev::NullState,
-                                  chardev::StreamState, chardev::SocketState, monitor::ListenerState
+                                  virtio::TransportState, device::VirtioNetState, net::TapState, net::TapQueuesState,
+                                  chardev::NullState, chardev::StreamState, chardev::SocketState, monitor::ListenerState
 #ifdef PAGURUS_VARIANT
                                   ,
                                   machine::VariantNote

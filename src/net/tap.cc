@@ -4,8 +4,6 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <cerrno>
 #include <cstring>
@@ -21,22 +19,16 @@ namespace {
 constexpr unsigned kTunUso4 = 0x20;
 constexpr unsigned kTunUso6 = 0x40;
 
-// What a queue of a TAP is like, as TUNGETIFF tells; fails for any other descriptor.
-Result<ifreq> queue_of(int fd) {
-  ifreq request{};
-  struct stat info {};
-  // TUNGETIFF's number may mean something else to another device: look at what the descriptor is first.
-  constexpr unsigned kMiscMajor = 10, kTunMinor = 200;
-  bool tun_device = ::fstat(fd, &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(kMiscMajor, kTunMinor);
-  if (!tun_device) return fail("file descriptor {} is not a TAP (it is no open /dev/net/tun)", fd);
-  if (::ioctl(fd, TUNGETIFF, &request) != 0) {
-    return fail_errno(errno, "file descriptor {} is not attached to a TAP", fd);
+// "3:4:name"
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts{""};
+  for (char c : list) {
+    if (c == ':')
+      parts.emplace_back();
+    else
+      parts.back() += c;
   }
-  if ((request.ifr_flags & IFF_TAP) == 0) return fail("file descriptor {} is a TUN, not a TAP", fd);
-  if ((::fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR) {
-    return fail("TAP '{}' is not open for reading and writing", request.ifr_name);
-  }
-  return request;
+  return parts;
 }
 
 // The largest set of offloads the kernel accepts for this queue, found by trying; leaves them off.
@@ -55,26 +47,61 @@ Offloads probe_offloads(int fd) {
   return found;
 }
 
+// Nothing is set here: whoever opened it has made it so, or is no process of ours.
+Result<void> check_arrival(const TapState& state) {
+  ifreq queue = TRY(TapQueue::inspect(state.fd.get()));
+  if (state.ifname != queue.ifr_name) {
+    return fail("the TAP that arrived is '{}' where '{}' was announced", queue.ifr_name, state.ifname);
+  }
+  bool has_header = (queue.ifr_flags & IFF_VNET_HDR) != 0;
+  int header_size = 0;
+  if (has_header && ::ioctl(state.fd.get(), TUNGETVNETHDRSZ, &header_size) != 0) {
+    return fail_errno(errno, "cannot read the vnet header size of TAP '{}'", state.ifname);
+  }
+  if (has_header != state.vnet_header || header_size != state.vnet_header_size) {
+    return fail("TAP '{}' has a vnet header of {} bytes where {} were announced", state.ifname, header_size,
+                state.vnet_header_size);
+  }
+  if ((::fcntl(state.fd.get(), F_GETFL) & O_NONBLOCK) == 0) return fail("TAP '{}' blocks its reader", state.ifname);
+  if (state.enabled != ((queue.ifr_flags & IFF_DETACH_QUEUE) == 0)) {
+    return fail("a queue of TAP '{}' is announced as {}, which it is not", state.ifname,
+                state.enabled ? "attached" : "detached");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
   TapConfig config{.id = id,
                    .ifname = options.ifname.value_or(""),
-                   .fd = options.fd.value_or(""),
+                   .queues = options.queues.value_or(1),
                    .script = options.script.value_or("no"),
                    .downscript = options.downscript.value_or("no"),
                    .vnet_hdr = options.vnet_hdr.value_or(true),
                    .sndbuf = options.sndbuf.value_or(0),
                    .local_incoming = options.local_incoming.value_or(false)};
+  if (options.fd && options.fds) return fail("netdev '{}': fd= and fds= are mutually exclusive", id);
+  if (options.fd) config.fds = {*options.fd};
+  if (options.fds) {
+    if (options.queues) return fail("netdev '{}': queues= is invalid with fds=: each descriptor is a queue", id);
+    config.fds = split(*options.fds);
+    config.queues = static_cast<unsigned>(config.fds.size());
+  } else if (options.fd && config.queues != 1) {
+    return fail("netdev '{}': fd= is one queue: give all {} with fds=", id, config.queues);
+  }
+  if (config.queues < 1 || config.queues > kMaxQueuePairs) {
+    return fail("netdev '{}': {} queues where 1 to {} are possible", id, config.queues, kMaxQueuePairs);
+  }
   bool scripts = options.script || options.downscript;
-  if (config.local_incoming && (!config.fd.empty() || scripts)) {
+  if (config.local_incoming && (!config.fds.empty() || scripts)) {
     return fail(
-        "netdev '{}': local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
+        "netdev '{}': local-incoming=on is invalid with fd=, fds=, script= and downscript=: the TAP arrives open and "
         "configured",
         id);
   }
-  if (!config.fd.empty() && (!config.ifname.empty() || scripts)) {
-    return fail("netdev '{}': ifname=, script= and downscript= are invalid with fd=", id);
+  if (!config.fds.empty() && (!config.ifname.empty() || scripts)) {
+    return fail("netdev '{}': ifname=, script= and downscript= are invalid with fd= and fds=", id);
   }
   if (config.ifname.size() >= IFNAMSIZ) {
     return fail("netdev '{}': interface name '{}' is longer than {} bytes", id, config.ifname, IFNAMSIZ - 1);
@@ -89,7 +116,7 @@ std::unique_ptr<Tap> Tap::create(TapConfig config, NamedFds& named_fds) {
 
 Tap::~Tap() {
   if (!run_down_script_) return;
-  fd_.reset();
+  queues_.clear();
   if (auto result = run_script(config_.downscript, ifname_); !result) {
     log_warning("netdev '{}': {}", config_.id, result.error().message());
   }
@@ -98,23 +125,35 @@ Tap::~Tap() {
 Result<void> Tap::open() {
   CHECK(pending(), "a TAP is opened once");
   std::string doing = fmt::format("netdev '{}'", config_.id);
-  UniqueFd fd =
-      config_.fd.empty() ? TRY_DOING(doing, open_by_name()) : TRY_DOING(doing, named_fds_.resolve(config_.fd));
-  TRY_DOING(doing, set_up(std::move(fd)));
-  bool own = config_.fd.empty();
-  if (own && config_.script != "no") TRY_DOING(doing, run_script(config_.script, ifname_));
+  bool own = config_.fds.empty();
+  std::vector<UniqueFd> fds;
+  for (unsigned i = 0; i < config_.queues; ++i) {
+    if (!own) {
+      fds.push_back(TRY_DOING(doing, named_fds_.resolve(config_.fds[i])));
+      continue;
+    }
+    // The first queue may have made the interface, and the kernel chosen its name.
+    std::string name = i == 0 ? config_.ifname : TRY_DOING(doing, TapQueue::inspect(fds[0].get())).ifr_name;
+    fds.push_back(TRY_DOING(doing, open_by_name(name)));
+  }
+  TRY_DOING(doing, set_up(std::move(fds)));
+  if (own && config_.script != "no") {
+    auto run = run_script(config_.script, ifname_);
+    if (!run) return std::unexpected(std::move(run.error()).while_doing(doing));
+  }
   run_down_script_ = own && config_.downscript != "no";
   return {};
 }
 
-Result<UniqueFd> Tap::open_by_name() {
-  bool exists = !config_.ifname.empty() && ::if_nametoindex(config_.ifname.c_str()) != 0;
+Result<UniqueFd> Tap::open_by_name(const std::string& name) {
+  bool exists = !name.empty() && ::if_nametoindex(name.c_str()) != 0;
   if (!exists && config_.script == "no") {
-    if (config_.ifname.empty()) {
+    if (name.empty()) {
       return fail("give ifname= of an existing TAP, script= to configure a new one, or fd=");
     }
-    return std::unexpected(Error(fmt::format("TAP '{}' does not exist", config_.ifname))
-                               .remedy(fmt::format("make it: ip tuntap add dev {} mode tap vnet_hdr", config_.ifname)));
+    return std::unexpected(Error(fmt::format("TAP '{}' does not exist", name))
+                               .remedy(fmt::format("make it: ip tuntap add dev {} mode tap {}vnet_hdr", name,
+                                                   config_.queues > 1 ? "multi_queue " : "")));
   }
   UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd) {
@@ -124,43 +163,79 @@ Result<UniqueFd> Tap::open_by_name() {
     return failure;
   }
   ifreq request{};
-  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | (config_.vnet_hdr ? IFF_VNET_HDR : 0));
-  std::strncpy(request.ifr_name, config_.ifname.c_str(), IFNAMSIZ - 1);
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | (config_.vnet_hdr ? IFF_VNET_HDR : 0) |
+                                         (config_.queues > 1 ? IFF_MULTI_QUEUE : 0));
+  std::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
   if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
     int error = errno;
-    auto failure = fail_errno(error, "cannot attach to TAP '{}'", config_.ifname);
-    const char* remedy = error == EBUSY ? "another process uses it: stop that one, or give this guest a TAP of its own"
-                         : error == EPERM ? "run as the TAP's owner (ip tuntap add ... user NAME) or with CAP_NET_ADMIN"
-                         : error == EINVAL
-                             ? "it is no TAP, or a multi-queue one: make it with ip tuntap add ... mode tap"
-                             : "";
+    auto failure = fail_errno(error, "cannot attach to TAP '{}'", name);
+    const char* remedy =
+        error == EBUSY   ? "another process uses it: stop that one, or give this guest a TAP of its own"
+        : error == EPERM ? "run as the TAP's owner (ip tuntap add ... user NAME) or with CAP_NET_ADMIN"
+        : error == EINVAL && config_.queues > 1
+            ? "it is no TAP, or has a single queue: make it with ip tuntap add ... mode tap multi_queue"
+        : error == EINVAL ? "it is no TAP, or a multi-queue one: make it with ip tuntap add ... mode tap"
+                          : "";
     return std::unexpected(std::move(failure.error()).remedy(remedy));
   }
   return fd;
 }
 
-// Makes an attached queue ours: header, buffer, blocking mode.  Only the opener does this.
-Result<void> Tap::set_up(UniqueFd fd) {
-  ifreq queue = TRY(queue_of(fd.get()));
-  bool has_header = (queue.ifr_flags & IFF_VNET_HDR) != 0;
+// Makes attached queues ours: header, buffer, blocking mode; then only the first stays attached.  Only the
+// opener does this.
+Result<void> Tap::set_up(std::vector<UniqueFd> fds) {
+  ifreq first = TRY(TapQueue::inspect(fds[0].get()));
+  bool has_header = (first.ifr_flags & IFF_VNET_HDR) != 0;
   if (has_header && !config_.vnet_hdr)
-    return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", queue.ifr_name);
-  if (has_header && ::ioctl(fd.get(), TUNSETVNETHDRSZ, &kVnetHeaderSize) != 0) {
-    return fail_errno(errno, "cannot set the vnet header size of TAP '{}'", queue.ifr_name);
+    return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", first.ifr_name);
+  for (size_t i = 0; i < fds.size(); ++i) {
+    ifreq queue = TRY(TapQueue::inspect(fds[i].get()));
+    if (std::string_view(queue.ifr_name) != first.ifr_name) {
+      return fail("queue {} is of TAP '{}', the first one of '{}'", i, queue.ifr_name, first.ifr_name);
+    }
+    if (fds.size() > 1 && (queue.ifr_flags & IFF_DETACH_QUEUE) != 0) {
+      return fail("queue {} of TAP '{}' is detached", i, queue.ifr_name);
+    }
+    for (size_t other = 0; other < i; ++other) {
+      if (TapQueue::same_file(fds[i].get(), fds[other].get())) {
+        return fail("queues {} and {} of TAP '{}' are the same one", other, i, queue.ifr_name);
+      }
+    }
+    int flags = ::fcntl(fds[i].get(), F_GETFL);
+    if (flags < 0 || ::fcntl(fds[i].get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+      return fail_errno(errno, "cannot make TAP '{}' non-blocking", queue.ifr_name);
+    }
+  }
+  // The rest belongs to the interface and reaches every queue that is attached now.
+  if (has_header && ::ioctl(fds[0].get(), TUNSETVNETHDRSZ, &kVnetHeaderSize) != 0) {
+    return fail_errno(errno, "cannot set the vnet header size of TAP '{}'", first.ifr_name);
   }
   int sndbuf = static_cast<int>(config_.sndbuf);
-  if (sndbuf != 0 && ::ioctl(fd.get(), TUNSETSNDBUF, &sndbuf) != 0) {
-    return fail_errno(errno, "cannot set sndbuf of TAP '{}' to {}", queue.ifr_name, sndbuf);
+  if (sndbuf != 0 && ::ioctl(fds[0].get(), TUNSETSNDBUF, &sndbuf) != 0) {
+    return fail_errno(errno, "cannot set sndbuf of TAP '{}' to {}", first.ifr_name, sndbuf);
   }
-  int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return fail_errno(errno, "cannot make TAP '{}' non-blocking", queue.ifr_name);
-  }
-  if (has_header) offloads_ = probe_offloads(fd.get());
+  std::vector<TapQueue> queues;
+  for (UniqueFd& fd : fds) queues.emplace_back(std::move(fd), true);
+  for (size_t i = queues.size(); i-- > 1;) TRY(queues[i].attach(false));
+  if (has_header) offloads_ = probe_offloads(queues[0].descriptor());
   vnet_header_ = has_header;
-  ifname_ = queue.ifr_name;
-  fd_ = std::move(fd);
+  ifname_ = first.ifr_name;
+  queues_ = std::move(queues);
   return {};
+}
+
+// Detached from the last one down, so that the kernel's numbers of the queues stay ours.
+Result<void> Tap::set_active_pairs(unsigned pairs) {
+  CHECK(pairs >= 1 && pairs <= queues_.size(), "the front end asks for pairs that there are");
+  std::string doing = fmt::format("TAP '{}'", ifname_);
+  for (size_t i = queues_.size(); i-- > pairs;) TRY_DOING(doing, queues_[i].attach(false));
+  for (size_t i = 1; i < pairs; ++i) TRY_DOING(doing, queues_[i].attach(true));
+  return {};
+}
+
+Port& Tap::port(unsigned pair) {
+  static TapQueue nothing(UniqueFd(), false);
+  return pending() ? nothing : queues_[pair];
 }
 
 Result<void> Tap::set_offloads(const Offloads& offloads) {
@@ -171,29 +246,19 @@ Result<void> Tap::set_offloads(const Offloads& offloads) {
   if (offloads.tso6) flags |= TUN_F_TSO6;
   if (offloads.ecn) flags |= TUN_F_TSO_ECN;
   if (offloads.ufo) flags |= TUN_F_UFO;
-  if (offloads.uso4) flags |= kTunUso4;
-  if (offloads.uso6) flags |= kTunUso6;
-  if (::ioctl(fd_.get(), TUNSETOFFLOAD, flags) != 0) {
+  // The kernel has them together only.
+  if (offloads.uso4 && offloads.uso6) flags |= kTunUso4 | kTunUso6;
+  if (::ioctl(queues_[0].descriptor(), TUNSETOFFLOAD, flags) != 0) {
     return fail_errno(errno, "cannot set the offloads of TAP '{}'", ifname_);
   }
   return {};
 }
 
-IoResult Tap::receive(std::span<const iovec> frame) {
-  ssize_t size = ::readv(fd_.get(), frame.data(), static_cast<int>(frame.size()));
-  if (size >= 0) return {IoStatus::kOk, static_cast<size_t>(size)};
-  return {errno == EAGAIN || errno == EINTR ? IoStatus::kWouldBlock : IoStatus::kDropped, 0};
+Result<const vmstate::Description*> Tap::movable() const {
+  return config_.queues == 1 ? &TapState::description() : &TapQueuesState::description();
 }
 
-IoResult Tap::transmit(std::span<const iovec> frame) {
-  ssize_t size = ::writev(fd_.get(), frame.data(), static_cast<int>(frame.size()));
-  if (size >= 0) return {IoStatus::kOk, static_cast<size_t>(size)};
-  return {errno == EAGAIN || errno == EINTR ? IoStatus::kWouldBlock : IoStatus::kDropped, 0};
-}
-
-Result<const vmstate::Description*> Tap::movable() const { return &TapState::description(); }
-
-Result<void> Tap::save(vmstate::Writer& writer) const {
+TapState Tap::state_of(const TapQueue& queue) const {
   TapState state;
   state.ifname = ifname_;
   state.vnet_header = vnet_header_;
@@ -204,31 +269,44 @@ Result<void> Tap::save(vmstate::Writer& writer) const {
   state.has_ecn = offloads_.ecn;
   state.has_ufo = offloads_.ufo;
   state.has_uso = offloads_.uso4;
-  state.fd = vmstate::Fd::lend(fd_.get());
+  state.enabled = queue.attached();
+  state.fd = vmstate::Fd::lend(queue.descriptor());
+  return state;
+}
+
+Result<void> Tap::save(vmstate::Writer& writer) const {
+  if (config_.queues == 1) {
+    vmstate::write_state(writer, state_of(queues_[0]));
+    return {};
+  }
+  TapQueuesState state;
+  for (const TapQueue& queue : queues_) state.queues.push_back(state_of(queue));
   vmstate::write_state(writer, state);
   return {};
 }
 
 Result<void> Tap::adopt(vmstate::Reader& reader) {
   CHECK(pending(), "a TAP is adopted once");
-  auto state = TRY(vmstate::read_state<TapState>(reader));
-  ifreq queue = TRY(queue_of(state.fd.get()));
-  if (state.ifname != queue.ifr_name) {
-    return fail("the TAP that arrived is '{}' where '{}' was announced", queue.ifr_name, state.ifname);
+  std::vector<TapState> states;
+  if (config_.queues == 1) {
+    states.push_back(TRY(vmstate::read_state<TapState>(reader)));
+  } else {
+    states = TRY(vmstate::read_state<TapQueuesState>(reader)).queues;
   }
-  bool has_header = (queue.ifr_flags & IFF_VNET_HDR) != 0;
-  int header_size = 0;
-  if (has_header && ::ioctl(state.fd.get(), TUNGETVNETHDRSZ, &header_size) != 0) {
-    return fail_errno(errno, "cannot read the vnet header size of TAP '{}'", state.ifname);
+  if (states.size() != config_.queues) {
+    return fail("{} queues of a TAP arrived where {} are configured", states.size(), config_.queues);
   }
-  if (has_header != state.vnet_header || header_size != state.vnet_header_size) {
-    return fail("TAP '{}' has a vnet header of {} bytes where {} were announced", state.ifname, header_size,
-                state.vnet_header_size);
+  for (size_t i = 0; i < states.size(); ++i) {
+    TRY(check_arrival(states[i]));
+    for (size_t other = 0; other < i; ++other) {
+      if (TapQueue::same_file(states[i].fd.get(), states[other].fd.get())) {
+        return fail("queues {} and {} of TAP '{}' are the same one", other, i, states[i].ifname);
+      }
+    }
   }
-  // Nothing is set here: whoever opened it has made it so, or is no process of ours.
-  if ((::fcntl(state.fd.get(), F_GETFL) & O_NONBLOCK) == 0) return fail("TAP '{}' blocks its reader", state.ifname);
-  if (!state.enabled) return fail("TAP '{}' is disabled, which a single queue cannot be", state.ifname);
-  vnet_header_ = has_header;
+  const TapState& state = states[0];
+  if (!state.enabled) return fail("the first queue of TAP '{}' is disabled, which it cannot be", state.ifname);
+  vnet_header_ = state.vnet_header;
   offloads_ = {.csum = state.has_csum,
                .tso4 = state.has_tso4,
                .tso6 = state.has_tso6,
@@ -237,19 +315,19 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
                .uso4 = state.has_uso,
                .uso6 = state.has_uso};
   ifname_ = state.ifname;
-  fd_ = state.fd.take();
+  for (TapState& queue : states) queues_.emplace_back(queue.fd.take(), queue.enabled);
   run_down_script_ = false;
   return {};
 }
 
 void Tap::thaw() {
   // The commit: from now on this process is the last one that holds the TAP, unless it moves again.
-  run_down_script_ = config_.fd.empty() && config_.downscript != "no";
+  run_down_script_ = config_.fds.empty() && config_.downscript != "no";
 }
 
 void Tap::release() {
   run_down_script_ = false;
-  fd_.reset();
+  queues_.clear();
 }
 
 }  // namespace pagurus::net

@@ -1,32 +1,36 @@
-// The TAP back end: one queue of a Linux TAP device (/dev/net/tun).
+// The TAP back end: the queues of a Linux TAP device (/dev/net/tun).
 //
 // Where it comes from:
 //   ifname=tap0                  an existing TAP; refused if there is none (nobody would configure it)
 //   [ifname=tap0,]script=PATH    made if missing, and PATH is run to configure it: "PATH <ifname>"
-//   fd=N or fd=NAME              an open queue, inherited or passed by `getfd`
+//   fd=N or fd=NAME              an open queue, inherited or passed by `getfd`; fds=A:B for several
 //
 // Scripts run once in the life of the guest's TAP: `script` in the process that opens it,
 // `downscript` in the last process that holds it, that is never after release().
 //
-// What a hand-over moves: the queue's descriptor and what the guest was told about it.  O_NONBLOCK,
+// What a hand-over moves: the queues' descriptors, attached or not, and what the guest was told about it.  O_NONBLOCK,
 // the vnet header's length, offloads and sndbuf belong to the open file description that both
 // processes share: the opener sets them once, adopt() sets nothing.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/named_fds.h"
 #include "net/backend.h"
+#include "net/tap_queue.h"
+#include "net/tap_state.h"
 #include "schema/net.h"
 
 namespace pagurus::net {
 
 struct TapConfig {
   std::string id;
-  std::string ifname;         // empty: the kernel chooses
-  std::string fd;             // exclusive with ifname and scripts
-  std::string script = "no";  // "no": none
+  std::string ifname;            // empty: the kernel chooses
+  std::vector<std::string> fds;  // exclusive with ifname and scripts; one for each queue
+  unsigned queues = 1;           // 1..kMaxQueuePairs
+  std::string script = "no";     // "no": none
   std::string downscript = "no";
   bool vnet_hdr = true;
   uint64_t sndbuf = 0;          // bytes in flight before transmit blocks; 0: the kernel's default
@@ -36,7 +40,7 @@ struct TapConfig {
   static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
 };
 
-class Tap final : public Backend, private Port {
+class Tap final : public Backend {
  public:
   // The back end is pending: open() or adopt() brings it to life.
   static std::unique_ptr<Tap> create(TapConfig config, NamedFds& named_fds);
@@ -45,15 +49,15 @@ class Tap final : public Backend, private Port {
   const std::string& id() const override { return config_.id; }
   std::string_view kind() const override { return "tap"; }
   bool announced() const override { return config_.local_incoming; }
-  bool pending() const override { return !fd_; }
+  bool pending() const override { return queues_.empty(); }
   Result<void> open() override;
 
   bool vnet_header() const override { return vnet_header_; }
   Offloads offloads() const override { return offloads_; }
   Result<void> set_offloads(const Offloads& offloads) override;
-  unsigned queue_pairs() const override { return 1; }
-  Result<void> set_active_pairs(unsigned) override { return {}; }
-  Port& port(unsigned) override { return *this; }
+  unsigned queue_pairs() const override { return config_.queues; }
+  Result<void> set_active_pairs(unsigned pairs) override;
+  Port& port(unsigned pair) override;
 
   Result<const vmstate::Description*> movable() const override;
   void freeze() override {}
@@ -64,17 +68,13 @@ class Tap final : public Backend, private Port {
 
  private:
   explicit Tap(TapConfig config, NamedFds& named_fds) : config_(std::move(config)), named_fds_(named_fds) {}
-  // Port.
-  int fd() const override { return fd_.get(); }
-  IoResult receive(std::span<const iovec> frame) override;
-  IoResult transmit(std::span<const iovec> frame) override;
-
-  Result<UniqueFd> open_by_name();
-  Result<void> set_up(UniqueFd fd);
+  Result<UniqueFd> open_by_name(const std::string& name);
+  Result<void> set_up(std::vector<UniqueFd> fds);
+  TapState state_of(const TapQueue& queue) const;
 
   TapConfig config_;
   NamedFds& named_fds_;
-  UniqueFd fd_;
+  std::vector<TapQueue> queues_;  // none: pending
   std::string ifname_;
   bool vnet_header_ = false;
   Offloads offloads_;

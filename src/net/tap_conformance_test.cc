@@ -96,11 +96,15 @@ Result<std::unique_ptr<Rig>> without_header() {
   return TapRig::make_rig({.id = "n0", .ifname = "conform0", .vnet_hdr = false}, 0);
 }
 
+Result<std::unique_ptr<Rig>> four_queues() {
+  return TapRig::make_rig({.id = "n0", .ifname = "conform0", .queues = 4}, IFF_VNET_HDR | IFF_MULTI_QUEUE);
+}
+
 }  // namespace
 
 INSTANTIATE_TEST_SUITE_P(Tap, BackendConformance,
-                         ::testing::Values(RigCase{"one_queue", &one_queue},
-                                           RigCase{"without_header", &without_header}),
+                         ::testing::Values(RigCase{"one_queue", &one_queue}, RigCase{"without_header", &without_header},
+                                           RigCase{"four_queues", &four_queues}),
                          rig_name);
 
 }  // namespace pagurus::net::testing

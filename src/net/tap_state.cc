@@ -2,6 +2,8 @@
 
 #include <net/if.h>
 
+#include "net/backend.h"
+
 namespace pagurus::net {
 
 const vmstate::Description& TapState::description() {
@@ -21,6 +23,22 @@ const vmstate::Description& TapState::description() {
   };
   static constexpr vmstate::Description kDescription{"tap", 1, kFields};
   return kDescription;
+}
+
+const vmstate::Description& TapQueuesState::description() {
+  static constexpr auto kFields =
+      std::array{vmstate::field<&TapQueuesState::queues>("queues", {.max = kMaxQueuePairs})};
+  static constexpr vmstate::Description kDescription{"tap-queues", 1, kFields};
+  return kDescription;
+}
+
+Result<void> TapQueuesState::validate() const {
+  for (size_t i = 1; i < queues.size(); ++i) {
+    const TapState &queue = queues[i], &before = queues[i - 1];
+    if (queue.ifname != before.ifname) return fail("queues of '{}' and of '{}'", before.ifname, queue.ifname);
+    if (queue.enabled && !before.enabled) return fail("queue {} is enabled behind one that is not", i);
+  }
+  return {};
 }
 
 }  // namespace pagurus::net

@@ -30,4 +30,12 @@ struct TapState {
   static const vmstate::Description& description();
 };
 
+// What moves of a TAP with several queues; the first ones are enabled, at least one.
+struct TapQueuesState {
+  std::vector<TapState> queues;
+
+  static const vmstate::Description& description();
+  Result<void> validate() const;
+};
+
 }  // namespace pagurus::net

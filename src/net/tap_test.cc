@@ -27,20 +27,21 @@ TEST(TapConfig, takes_every_documented_key) {
 TEST(TapConfig, refuses_contradictions_and_unknown_keys_by_name) {
   EXPECT_EQ(parse("ifname=tap0").error().message(), "Parameter 'id' is missing");
   EXPECT_EQ(parse("id=n0,fd=3,ifname=tap0").error().message(),
-            "netdev 'n0': ifname=, script= and downscript= are invalid with fd=");
+            "netdev 'n0': ifname=, script= and downscript= are invalid with fd= and fds=");
   EXPECT_EQ(parse("id=n0,colour=red").error().message(), "Parameter 'colour' is unexpected");
   EXPECT_FALSE(parse("id=n0,ifname=a_name_longer_than_15").has_value());
   for (const char* other : {"fd=3", "script=no", "downscript=/d"}) {
-    EXPECT_EQ(parse(std::string("id=n0,local-incoming=on,") + other).error().message(),
-              "netdev 'n0': local-incoming=on is invalid with fd=, script= and downscript=: the TAP arrives open and "
-              "configured");
+    EXPECT_EQ(
+        parse(std::string("id=n0,local-incoming=on,") + other).error().message(),
+        "netdev 'n0': local-incoming=on is invalid with fd=, fds=, script= and downscript=: the TAP arrives open and "
+        "configured");
   }
 }
 
 TEST(Tap, an_fd_that_is_no_tap_is_refused) {
   NamedFds fds;
   fds.add("null", UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
-  auto tap = Tap::create({.id = "n0", .fd = "null"}, fds);
+  auto tap = Tap::create({.id = "n0", .fds = {"null"}}, fds);
   auto result = tap->open();
   ASSERT_FALSE(result.has_value());
   EXPECT_NE(result.error().message().find("is not a TAP"), std::string::npos) << result.error().message();
@@ -49,7 +50,7 @@ TEST(Tap, an_fd_that_is_no_tap_is_refused) {
 
 TEST(Tap, a_name_that_getfd_never_gave_is_refused) {
   NamedFds fds;
-  auto tap = Tap::create({.id = "n0", .fd = "tapfd"}, fds);
+  auto tap = Tap::create({.id = "n0", .fds = {"tapfd"}}, fds);
   EXPECT_EQ(tap->open().error().message(), "netdev 'n0': File descriptor named 'tapfd' has not been found");
 }
 
