@@ -12,7 +12,15 @@ class NetGuest final : public device::testing::VirtioNetTest {
   // Of drive(): also features that the device does not offer.
   static constexpr uint64_t kAnyFeature = uint64_t{1} << 63;
 
-  NetGuest() { power_on(); }
+  // A network card whose control queue knows every command.
+  static device::VirtioNetConfig card() {
+    device::VirtioNetConfig config = device::testing::nic();
+    config.ctrl_rx = config.ctrl_rx_extra = config.ctrl_vlan = true;
+    config.ctrl_mac_addr = config.ctrl_guest_offloads = true;
+    return config;
+  }
+
+  NetGuest() { power_on(card()); }
   void TestBody() override {}
 
   // As start_driver(), but nothing is expected: the guest may have made it impossible.
@@ -32,7 +40,7 @@ class NetGuest final : public device::testing::VirtioNetTest {
   std::vector<device::testing::Bytes> hand_over() {
     vmm->freeze();
     auto states = vmm->save();
-    auto next = std::make_unique<device::testing::Vmm>(ram, wire.get(), true, device::testing::nic());
+    auto next = std::make_unique<device::testing::Vmm>(ram, wire.get(), true, card());
     auto loaded = next->load(states);
     CHECK(loaded.has_value(), "whatever a guest does, it does not hinder its own hand-over");
     vmm = std::move(next);

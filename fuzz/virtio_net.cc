@@ -19,6 +19,7 @@ enum Step : uint8_t {
   kDrive,
   kOffer,
   kAvail,
+  kCommand,
   kHandOver,
   kReset,
   kLink,
@@ -96,6 +97,14 @@ void run(NetGuest& guest, Input& input) {
     case kDrive: return guest.drive(input.number<uint64_t>());
     case kOffer: return offer(guest, input);
     case kAvail: return guest.ring(input.number<uint8_t>()).set_avail(input.number<uint16_t>());
+    case kCommand: {
+      // Mostly a command that there is, with data of about its size.
+      uint8_t group = input.number<uint8_t>() % 7;
+      uint8_t code = input.number<uint8_t>() % 7;
+      auto data = input.take(input.number<uint8_t>() % 64);
+      (void)guest.post(guest.control, group, code, {data.begin(), data.end()});
+      return guest.kick(2);
+    }
     case kHandOver: guest.hand_over(); return guest.vmm->net->thaw();
     case kReset: return power_cycle(guest);
     case kLink:
@@ -119,6 +128,8 @@ std::vector<Bytes> seeds() {
   traffic.resize(traffic.size() + 64, 0xaa);
   Bytes moved{kHandOver, kSettle};
   Bytes access{kConfigWrite, 2, 0x54, 0, 0, 0, 0, 0, kWrite, 0x14, 0, 0, 0xf, 0, 0, 0, 0, 0, 0, 0};
+  Bytes modes{kCommand, 0, 0, 1, 0, kCommand, 0, 1, 1, 1, kCommand, 1, 1, 6, 2, 0, 0, 0, 0, 1};
+  Bytes vlans{kCommand, 2, 0, 2, 5, 0, kCommand, 2, 1, 2, 5, 0, kCommand, 5, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0};
   auto chain = [](std::initializer_list<Bytes> parts) {
     Bytes all_parts;
     for (const Bytes& part : parts) all_parts.insert(all_parts.end(), part.begin(), part.end());
@@ -126,6 +137,7 @@ std::vector<Bytes> seeds() {
   };
   return {chain({up, room, frame, traffic, moved, room, traffic, frame}),
           chain({all, command, room, room, traffic, traffic, frame, moved}),
+          chain({all, modes, room, traffic, moved, vlans, room, traffic, moved}),
           chain({up, access, {kReset}, up, frame, {kLink, 0}, traffic, room, {kLink, 1}}),
           chain({up, {kRam, 0, 2, 0x40, 3, 9, 0, 0, 0}, {kAvail, 1, 0xff, 0xff}, frame, moved})};
 }
