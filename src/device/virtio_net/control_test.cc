@@ -83,7 +83,7 @@ struct ControlTest : VirtioNetTest {
     vmm = std::move(next);
   }
   void offer_frame(unsigned pair, const Bytes& frame) {
-    uint64_t address = kTxBuffers + 0x1000 * pair;
+    uint64_t address = kTxBuffers + 0x4000 * pair + 0x100 * (ring(2 * pair + 1).avail() % 64);
     ram.write({address}, Bytes(kNetHeaderBytes));
     ram.write({address + kNetHeaderBytes}, frame);
     ring(2 * pair + 1).offer({{address, static_cast<uint32_t>(kNetHeaderBytes + frame.size())}});
@@ -101,6 +101,8 @@ struct ControlTest : VirtioNetTest {
     for (unsigned i = 0; i < pairs; ++i) offer_frame(i, frame_of(60, static_cast<uint8_t>(seed + i)));
     for (unsigned i = 0; i < pairs; ++i) {
       ASSERT_EQ(body(frame_from(i)), frame_of(60, static_cast<uint8_t>(seed + i))) << i;
+      // Before its buffer is used again.
+      EXPECT_TRUE(eventually([&] { return ring(2 * i + 1).used() == ring(2 * i + 1).avail(); })) << i;
       uint16_t before = ring(2 * i).used();
       ring(2 * i).offer({{kRxBuffers + 0x1000 * i, 2048, true}});
       kick(2 * i);
@@ -173,6 +175,7 @@ TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
     hand_over();
     vmm->net->thaw();
     EXPECT_EQ(command(0, 1, {0}), 0);
+    vmm.reset();
     for (auto& further : rings) further->restart();
     restart_rings();
     start(kCommands | kNetMq);
@@ -188,6 +191,7 @@ TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
 TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
+    vmm.reset();
     for (auto& further : rings) further->restart();
     restart_rings();
     start_with_all();
@@ -208,6 +212,7 @@ TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
 TEST_F(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
+    vmm.reset();
     for (auto& further : rings) further->restart();
     restart_rings();
     start_with_all();
