@@ -29,7 +29,7 @@ class Guest:
     def __init__(self, directory, vnet_hdr=True, queues=None, **options):
         self.directory = directory
         self.queues = queues
-        self.taps = [network.Tap(vnet_hdr, multi_queue=queues is not None)]
+        self.taps = [network.Tap(vnet_hdr, multi_queue=(queues or 1) > 1)]
         self.vmms = []
         self._numbers = itertools.count()
         self.options = {

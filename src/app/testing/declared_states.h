@@ -35,6 +35,9 @@ inline vmstate::testing::Sample sample_of(const vmstate::Description& descriptio
       vmstate::testing::Choice{.field = "uart-16550.line-errors", .count = {}, .value = 2},
       vmstate::testing::Choice{.field = "msix.pending", .count = 1, .value = 3},
       vmstate::testing::Choice{.field = "virtio-net.held-frame", .count = 20, .value = {}},
+      vmstate::testing::Choice{.field = "virtio-net.further-held-frames", .count = 14, .value = {}},
+      vmstate::testing::Choice{.field = "virtio-net.mac", .count = 6, .value = {}},
+      vmstate::testing::Choice{.field = "virtio-net.vlans", .count = 64, .value = {}},
   };
   return vmstate::testing::SampleMaker(kChoices, version).make(description, optional);
 }
