@@ -106,7 +106,9 @@ class ProbeControl:
         "ctrl-hold" posts it without telling the device until "ctrl-kick".  The reply is that of "ctrl-result".
         """
         words = [how, control_command(name, *values), *([str(times)] if times else [])]
-        return self.query(" ".join(words))
+        # Done twice, a command is as if done once; posting is not.  A datagram in a queue that the command takes
+        # out of use is lost.
+        return self.query(" ".join(words), retries=3 if how == "ctrl" else 0)
 
 
 RX_MODES = ("promisc", "allmulti", "alluni", "nomulti", "nouni", "nobcast")

@@ -21,7 +21,7 @@ class Port {
  public:
   virtual ~Port() = default;
   // To watch for EPOLLIN and EPOLLOUT; -1 while there is nothing to watch: pending, not connected, or a
-  // pair that is not active.  Changes only inside BackendListener::hold_still().
+  // pair that is not active.  Changes only inside BackendListener::hold_still() and Backend::set_active_pairs().
   virtual int fd() const = 0;
   // Reads one frame; what does not fit is cut.  kWouldBlock: there is no (whole) frame yet.  kDropped: the
   // host resource failed; nothing was read.

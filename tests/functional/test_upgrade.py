@@ -241,7 +241,7 @@ def test_status_as_text(running):
     done = ctl("status", running.path)
     assert done.returncode == 0, done.stderr
     for pattern in (r"^state +running$", rf"^process +{running.first.pid}, up ", r"^binary +/.*pagurus$",
-                    r"^version +\d", r"^machine +pagurus-1\.1$", r"n0 \(tap\) +can move$"):
+                    r"^version +\d", r"^machine +pagurus-1\.2$", r"n0 \(tap\) +can move$"):
         assert re.search(pattern, done.stdout, re.MULTILINE), (pattern, done.stdout)
 
 
