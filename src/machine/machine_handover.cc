@@ -53,6 +53,15 @@ Result<LoadedSection> take(std::vector<LoadedSection>& sections, const std::stri
   return std::move(*section);
 }
 
+// What has been written, as a section.
+SavedSection section_of(std::string name, const vmstate::Writer& writer, bool required = true) {
+  return {.name = std::move(name),
+          .version = writer.version(),
+          .required = required,
+          .bytes = writer.bytes(),
+          .fds = writer.fds()};
+}
+
 // The section of a movable's early state.
 std::string early_name(const MovableInfo& movable) { return "early " + movable.name; }
 
@@ -171,17 +180,13 @@ template <class State>
 SavedSection Machine::Impl::save_struct(const char* name, const State& state) const {
   vmstate::Writer writer(type_.version_of(State::description()));
   vmstate::write_state(writer, state);
-  return {.name = name, .version = writer.version(), .bytes = writer.bytes(), .fds = writer.fds()};
+  return section_of(name, writer);
 }
 
 SavedSection Machine::Impl::save_device(const DeviceSection& device) const {
   vmstate::Writer writer(type_.version_of(device.section->description()));
   device.section->save(writer);
-  return {.name = device.name,
-          .version = writer.version(),
-          .required = device.required,
-          .bytes = writer.bytes(),
-          .fds = writer.fds()};
+  return section_of(device.name, writer, device.required);
 }
 
 std::vector<SavedSection> Machine::Impl::save_rehearsal(const std::set<std::string>& transfer) {
@@ -192,11 +197,7 @@ std::vector<SavedSection> Machine::Impl::save_rehearsal(const std::set<std::stri
     if (early == nullptr || !transfer.contains(movable.name)) continue;
     vmstate::Writer writer(type_.version_of(*early));
     movable.movable->save_early(writer);
-    saved.push_back({.name = early_name(movable),
-                     .version = writer.version(),
-                     .required = false,
-                     .bytes = writer.bytes(),
-                     .fds = writer.fds()});
+    saved.push_back(section_of(early_name(movable), writer, false));
   }
   return saved;
 }
@@ -241,7 +242,7 @@ Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string
     const vmstate::Description* description = TRY(movable.movable->movable());
     vmstate::Writer writer(type_.version_of(*description));
     TRY_DOING(movable.name, movable.movable->save(writer));
-    saved.push_back({.name = movable.name, .version = writer.version(), .bytes = writer.bytes(), .fds = writer.fds()});
+    saved.push_back(section_of(movable.name, writer));
   }
   return saved;
 }

@@ -6,17 +6,8 @@
 namespace pagurus::machine {
 namespace {
 
-// What differs from the newest type.
-constexpr std::array kCompat11 = {
-    CompatProperty{"pci", "hotplug", false},
-    CompatProperty{"virtio-net-pci", "ctrl_vq", false},
-    CompatProperty{"virtio-net-pci", "ctrl_rx", false},
-    CompatProperty{"virtio-net-pci", "ctrl_rx_extra", false},
-    CompatProperty{"virtio-net-pci", "ctrl_vlan", false},
-    CompatProperty{"virtio-net-pci", "ctrl_mac_addr", false},
-    CompatProperty{"virtio-net-pci", "ctrl_guest_offloads", false},
-};
-constexpr std::array kCompat10 = {
+// What differs from the newest type: in all that are older than pagurus-1.2, then in pagurus-1.0 alone.
+constexpr std::array kCompat = {
     CompatProperty{"pci", "hotplug", false},
     CompatProperty{"virtio-net-pci", "ctrl_vq", false},
     CompatProperty{"virtio-net-pci", "ctrl_rx", false},
@@ -27,6 +18,8 @@ constexpr std::array kCompat10 = {
     CompatProperty{"virtio-net-pci", "backend-transfer", false},
     CompatProperty{"isa-serial", "backend-transfer", false},
 };
+constexpr std::span<const CompatProperty> kCompat10 = kCompat;
+constexpr std::span<const CompatProperty> kCompat11 = kCompat10.first(7);
 
 // Declarations that have become younger since; in every type older than the change.
 #ifdef PAGURUS_VARIANT

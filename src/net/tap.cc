@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -116,7 +117,7 @@ std::unique_ptr<Tap> Tap::create(TapConfig config, NamedFds& named_fds) {
 
 Tap::~Tap() {
   if (!run_down_script_) return;
-  queues_.clear();
+  close();
   if (auto result = run_script(config_.downscript, ifname_); !result) {
     log_warning("netdev '{}': {}", config_.id, result.error().message());
   }
@@ -188,6 +189,7 @@ Result<void> Tap::set_up(std::vector<UniqueFd> fds) {
   bool has_header = (first.ifr_flags & IFF_VNET_HDR) != 0;
   if (has_header && !config_.vnet_hdr)
     return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", first.ifr_name);
+  std::vector<int> handles;
   for (size_t i = 0; i < fds.size(); ++i) {
     ifreq queue = TRY(TapQueue::inspect(fds[i].get()));
     if (std::string_view(queue.ifr_name) != first.ifr_name) {
@@ -196,11 +198,8 @@ Result<void> Tap::set_up(std::vector<UniqueFd> fds) {
     if (fds.size() > 1 && (queue.ifr_flags & IFF_DETACH_QUEUE) != 0) {
       return fail("queue {} of TAP '{}' is detached", i, queue.ifr_name);
     }
-    for (size_t other = 0; other < i; ++other) {
-      if (TapQueue::same_file(fds[i].get(), fds[other].get())) {
-        return fail("queues {} and {} of TAP '{}' are the same one", other, i, queue.ifr_name);
-      }
-    }
+    handles.push_back(fds[i].get());
+    TRY(TapQueue::check_distinct(handles, i, queue.ifr_name));
     int flags = ::fcntl(fds[i].get(), F_GETFL);
     if (flags < 0 || ::fcntl(fds[i].get(), F_SETFL, flags | O_NONBLOCK) != 0) {
       return fail_errno(errno, "cannot make TAP '{}' non-blocking", queue.ifr_name);
@@ -220,7 +219,8 @@ Result<void> Tap::set_up(std::vector<UniqueFd> fds) {
   if (has_header) offloads_ = probe_offloads(queues[0].descriptor());
   vnet_header_ = has_header;
   ifname_ = first.ifr_name;
-  queues_ = std::move(queues);
+  // In their places: a port stays where it is.
+  std::ranges::move(queues, queues_.begin());
   return {};
 }
 
@@ -231,11 +231,6 @@ Result<void> Tap::set_active_pairs(unsigned pairs) {
   for (size_t i = queues_.size(); i-- > pairs;) TRY_DOING(doing, queues_[i].attach(false));
   for (size_t i = 1; i < pairs; ++i) TRY_DOING(doing, queues_[i].attach(true));
   return {};
-}
-
-Port& Tap::port(unsigned pair) {
-  static TapQueue nothing(UniqueFd(), false);
-  return pending() ? nothing : queues_[pair];
 }
 
 Result<void> Tap::set_offloads(const Offloads& offloads) {
@@ -296,13 +291,11 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
   if (states.size() != config_.queues) {
     return fail("{} queues of a TAP arrived where {} are configured", states.size(), config_.queues);
   }
+  std::vector<int> handles;
   for (size_t i = 0; i < states.size(); ++i) {
     TRY(check_arrival(states[i]));
-    for (size_t other = 0; other < i; ++other) {
-      if (TapQueue::same_file(states[i].fd.get(), states[other].fd.get())) {
-        return fail("queues {} and {} of TAP '{}' are the same one", other, i, states[i].ifname);
-      }
-    }
+    handles.push_back(states[i].fd.get());
+    TRY(TapQueue::check_distinct(handles, i, states[i].ifname.c_str()));
   }
   const TapState& state = states[0];
   if (!state.enabled) return fail("the first queue of TAP '{}' is disabled, which it cannot be", state.ifname);
@@ -315,7 +308,7 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
                .uso4 = state.has_uso,
                .uso6 = state.has_uso};
   ifname_ = state.ifname;
-  for (TapState& queue : states) queues_.emplace_back(queue.fd.take(), queue.enabled);
+  for (size_t i = 0; i < states.size(); ++i) queues_[i] = TapQueue(states[i].fd.take(), states[i].enabled);
   run_down_script_ = false;
   return {};
 }
@@ -327,7 +320,11 @@ void Tap::thaw() {
 
 void Tap::release() {
   run_down_script_ = false;
-  queues_.clear();
+  close();
+}
+
+void Tap::close() {
+  for (TapQueue& queue : queues_) queue = {};
 }
 
 }  // namespace pagurus::net

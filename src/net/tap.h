@@ -49,7 +49,7 @@ class Tap final : public Backend {
   const std::string& id() const override { return config_.id; }
   std::string_view kind() const override { return "tap"; }
   bool announced() const override { return config_.local_incoming; }
-  bool pending() const override { return queues_.empty(); }
+  bool pending() const override { return queues_[0].descriptor() < 0; }
   Result<void> open() override;
 
   bool vnet_header() const override { return vnet_header_; }
@@ -57,7 +57,7 @@ class Tap final : public Backend {
   Result<void> set_offloads(const Offloads& offloads) override;
   unsigned queue_pairs() const override { return config_.queues; }
   Result<void> set_active_pairs(unsigned pairs) override;
-  Port& port(unsigned pair) override;
+  Port& port(unsigned pair) override { return queues_[pair]; }
 
   Result<const vmstate::Description*> movable() const override;
   void freeze() override {}
@@ -67,14 +67,16 @@ class Tap final : public Backend {
   void release() override;
 
  private:
-  explicit Tap(TapConfig config, NamedFds& named_fds) : config_(std::move(config)), named_fds_(named_fds) {}
+  explicit Tap(TapConfig config, NamedFds& named_fds)
+      : config_(std::move(config)), named_fds_(named_fds), queues_(config_.queues) {}
   Result<UniqueFd> open_by_name(const std::string& name);
   Result<void> set_up(std::vector<UniqueFd> fds);
   TapState state_of(const TapQueue& queue) const;
+  void close();
 
   TapConfig config_;
   NamedFds& named_fds_;
-  std::vector<TapQueue> queues_;  // none: pending
+  std::vector<TapQueue> queues_;  // as many as configured; without descriptors while pending
   std::string ifname_;
   bool vnet_header_ = false;
   Offloads offloads_;

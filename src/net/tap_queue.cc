@@ -29,8 +29,12 @@ Result<ifreq> TapQueue::inspect(int fd) {
   return request;
 }
 
-bool TapQueue::same_file(int one, int other) {
-  return ::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_FILE, one, other) == 0;
+Result<void> TapQueue::check_distinct(std::span<const int> fds, size_t index, const char* ifname) {
+  for (size_t other = 0; other < index; ++other) {
+    bool same = ::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_FILE, fds[index], fds[other]) == 0;
+    if (same) return fail("queues {} and {} of TAP '{}' are the same one", other, index, ifname);
+  }
+  return {};
 }
 
 Result<void> TapQueue::attach(bool on) {

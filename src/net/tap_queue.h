@@ -4,6 +4,8 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 
+#include <span>
+
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "net/port.h"
@@ -12,12 +14,14 @@ namespace pagurus::net {
 
 class TapQueue final : public Port {
  public:
+  // Of a TAP that is pending: nothing can be done with it.
+  TapQueue() = default;
   TapQueue(UniqueFd descriptor, bool attached) : descriptor_(std::move(descriptor)), attached_(attached) {}
 
   // What a queue of a TAP is like, as TUNGETIFF tells; fails for any other descriptor.
   static Result<ifreq> inspect(int fd);
-  // Whether two descriptors are one open file; no, if the kernel does not tell.
-  static bool same_file(int one, int other);
+  // That queue `index` of TAP `ifname` is none of those before it in another descriptor, as far as the kernel tells.
+  static Result<void> check_distinct(std::span<const int> fds, size_t index, const char* ifname);
 
   int descriptor() const { return descriptor_.get(); }
   bool attached() const { return attached_; }
@@ -31,7 +35,7 @@ class TapQueue final : public Port {
 
  private:
   UniqueFd descriptor_;
-  bool attached_;
+  bool attached_ = false;
 };
 
 }  // namespace pagurus::net

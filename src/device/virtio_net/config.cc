@@ -1,6 +1,5 @@
 #include "device/virtio_net/config.h"
 
-#include <algorithm>
 #include <bit>
 #include <charconv>
 
@@ -96,23 +95,22 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
 // The control queue, and what needs it.
 Result<void> VirtioNetConfig::settle_control(const schema::VirtioNetPciOptions& options, const Defaults& defaults) {
   ctrl_vq = options.ctrl_vq.value_or(defaults.on("ctrl_vq") || options.guest_announce.value_or(true) || mq);
-  guest_announce = options.guest_announce.value_or(ctrl_vq);
-  ctrl_rx = options.ctrl_rx.value_or(ctrl_vq && defaults.on("ctrl_rx"));
-  ctrl_rx_extra = options.ctrl_rx_extra.value_or(ctrl_vq && defaults.on("ctrl_rx_extra"));
-  ctrl_vlan = options.ctrl_vlan.value_or(ctrl_vq && defaults.on("ctrl_vlan"));
-  ctrl_mac_addr = options.ctrl_mac_addr.value_or(ctrl_vq && defaults.on("ctrl_mac_addr"));
-  ctrl_guest_offloads = options.ctrl_guest_offloads.value_or(ctrl_vq && defaults.on("ctrl_guest_offloads"));
-  if (ctrl_vq) return {};
-  const std::pair<const char*, bool> users[] = {{"guest_announce", guest_announce},
-                                                {"ctrl_rx", ctrl_rx},
-                                                {"ctrl_rx_extra", ctrl_rx_extra},
-                                                {"ctrl_vlan", ctrl_vlan},
-                                                {"ctrl_mac_addr", ctrl_mac_addr},
-                                                {"ctrl_guest_offloads", ctrl_guest_offloads},
-                                                {"mq", mq}};
-  auto user = std::ranges::find_if(users, [](const auto& property) { return property.second; });
-  if (user == std::end(users)) return {};
-  return fail("{}=on needs the control queue, but ctrl_vq is off", user->first);
+  const struct {
+    const char* name;
+    bool& on;
+    std::optional<bool> given;
+  } users[] = {{"guest_announce", guest_announce, options.guest_announce.value_or(ctrl_vq)},
+               {"ctrl_rx", ctrl_rx, options.ctrl_rx},
+               {"ctrl_rx_extra", ctrl_rx_extra, options.ctrl_rx_extra},
+               {"ctrl_vlan", ctrl_vlan, options.ctrl_vlan},
+               {"ctrl_mac_addr", ctrl_mac_addr, options.ctrl_mac_addr},
+               {"ctrl_guest_offloads", ctrl_guest_offloads, options.ctrl_guest_offloads},
+               {"mq", mq, mq}};
+  for (const auto& user : users) {
+    user.on = user.given.value_or(ctrl_vq && defaults.on(user.name));
+    if (user.on && !ctrl_vq) return fail("{}=on needs the control queue, but ctrl_vq is off", user.name);
+  }
+  return {};
 }
 
 }  // namespace pagurus::device

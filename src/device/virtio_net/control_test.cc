@@ -70,6 +70,13 @@ struct ControlTest : VirtioNetTest {
     set_common(0x14, 1, 0xf);
     ASSERT_EQ(common(0x14, 1), 0xfu);
   }
+  // Another guest, in another process.
+  void start_anew() {
+    vmm.reset();
+    for (auto& further : rings) further->restart();
+    restart_rings();
+    start_with_all();
+  }
   void start_with_all() {
     start(kCommands | kNetMq | kNetGuestAnnounce | kNetGuestCsum | kNetGuestTso4);
     ASSERT_EQ(command(4, 0, {kPairs, 0}, kControlQueue), 0);
@@ -191,10 +198,7 @@ TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
 TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
-    vmm.reset();
-    for (auto& further : rings) further->restart();
-    restart_rings();
-    start_with_all();
+    start_anew();
     vmm->freeze();
     uint16_t before = control.used();
     uint64_t answer = post(control, each.group, each.code, each.data);
@@ -212,10 +216,7 @@ TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
 TEST_F(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
-    vmm.reset();
-    for (auto& further : rings) further->restart();
-    restart_rings();
-    start_with_all();
+    start_anew();
     ASSERT_TRUE(vmm->net->announce());
     EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
     uint16_t answered = control.used();
