@@ -24,6 +24,10 @@ class Tap:
         ip("address", "add", f"{self.host}/24", "dev", self.name)
         ip("link", "set", self.name, "up")
 
+    def set_queue(self, packets):
+        """How many packets the host keeps for the guest; 1000 unless somebody says otherwise."""
+        ip("link", "set", self.name, "txqueuelen", str(packets))
+
     def remove(self):
         subprocess.run(["ip", "link", "delete", self.name], check=False, capture_output=True)
 
