@@ -65,7 +65,7 @@ SavedSection section_of(std::string name, const vmstate::Writer& writer, bool re
 // The section of a movable's early state.
 std::string early_name(const MovableInfo& movable) { return "early " + movable.name; }
 
-void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic) {
+void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic, unsigned pairs) {
   facts.push_back({fmt::format("device at 00:{:02x}.0", slot), fmt::format("virtio-net-pci,id={}", nic.id)});
   auto add = [&](const char* property, std::string value) {
     facts.push_back({fmt::format("{}.{}", nic.id, property), std::move(value)});
@@ -89,6 +89,7 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
   // What came later is told where it is not as it was before.
   if (nic.mq) add("mq", on_off(nic.mq));
+  if (pairs > 1) add("queue pairs of its netdev", fmt::format("{}", pairs));
   if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));
   if (nic.ctrl_rx) add("ctrl_rx", on_off(nic.ctrl_rx));
   if (nic.ctrl_rx_extra) add("ctrl_rx_extra", on_off(nic.ctrl_rx_extra));
@@ -112,8 +113,9 @@ std::vector<Fact> Machine::Impl::facts() const {
       {"CPU model", config_.cpu_model},
   };
   for (unsigned slot = 1; slot < pci::kSlots; ++slot) {
-    for (const auto& nic : board_->nics()) {
-      if (board_->slot_of(*nic) == slot) add_nic_facts(facts, slot, nic->config());
+    for (const auto& nic : board_->plan().nics) {
+      if (board_->slot_of(*find_nic(nic.config.id)) != slot) continue;
+      add_nic_facts(facts, slot, nic.config, nic.backend->queue_pairs());
     }
   }
   return facts;

@@ -63,6 +63,12 @@ Result<std::vector<std::string>> compare_sections(const std::vector<wire::Sectio
   return unknown;
 }
 
+// Devices that were plugged in came in an order of their own.
+std::vector<wire::BackendEntry> by_name(std::vector<wire::BackendEntry> backends) {
+  std::ranges::sort(backends, {}, &wire::BackendEntry::name);
+  return backends;
+}
+
 // What only matters where RAM itself moves.
 std::vector<wire::FactEntry> facts_for(wire::Mode mode, std::vector<wire::FactEntry> facts) {
   if (mode == wire::Mode::kCopy) {
@@ -123,13 +129,15 @@ Result<Agreement> compare(const wire::Hello& source, const wire::Hello& destinat
                     [](const wire::FactEntry& fact) { return fact.value; }));
   Agreement agreement;
   agreement.unknown_sections = TRY(compare_sections(source.sections, destination.sections));
-  TRY(compare_lists("back end", source.backends, destination.backends, [](const wire::BackendEntry& backend) {
+  auto leaving = by_name(source.backends);
+  auto coming = by_name(destination.backends);
+  TRY(compare_lists("back end", leaving, coming, [](const wire::BackendEntry& backend) {
     return std::string(backend.takes_part ? "backend-transfer=on" : "backend-transfer=off");
   }));
   if (source.mode == wire::Mode::kCopy) return agreement;
-  for (size_t i = 0; i < source.backends.size(); ++i) {
-    const wire::BackendEntry& from = source.backends[i];
-    const wire::BackendEntry& to = destination.backends[i];
+  for (size_t i = 0; i < leaving.size(); ++i) {
+    const wire::BackendEntry& from = leaving[i];
+    const wire::BackendEntry& to = coming[i];
     if (!from.takes_part || !choice.includes(from.target)) continue;
     if (from.kind != to.kind) {
       return fail("{}: the source has kind '{}', this destination '{}'", from.name, from.kind, to.kind);

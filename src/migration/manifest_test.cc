@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace pagurus::migration {
 namespace {
 
@@ -90,6 +92,17 @@ TEST(Manifest, the_first_difference_is_named) {
   other = sample();
   other.backends[0].kind = "stream";
   EXPECT_EQ(refusal(sample(), other), "netdev n0: the source has kind 'tap', this destination 'stream'");
+}
+
+TEST(Manifest, back_ends_may_come_in_any_order) {
+  wire::Hello other = sample();
+  std::ranges::reverse(other.backends);
+  auto agreement = compare(sample(), other);
+  ASSERT_TRUE(agreement.has_value());
+  EXPECT_EQ(agreement->transfer, (std::set<std::string>{"console serial0", "netdev n0"}));
+  other.backends[1] = other.backends[0];
+  EXPECT_NE(refusal(other, sample()), "accepted");
+  EXPECT_NE(refusal(sample(), other), "accepted");
 }
 
 TEST(Manifest, a_back_end_that_stays_may_be_of_another_kind) {

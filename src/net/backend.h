@@ -2,11 +2,49 @@
 // interface (vmstate::Movable) for moving it to another process.  A front end never asks which kind
 // of back end it has.
 //
-// States:  pending ──open() or adopt()──▶ frozen ──thaw()──▶ in use ──freeze()──▶ frozen
+// States of one back end in one process:
+//
+//             open()                  thaw()
+//   pending ──────────────▶ frozen ◀──────────▶ in use
+//      │                     ▲  │    freeze()      │
+//      │ adopt()             │  │ release()        │ save_early()   source, before the pause
+//      └─────────────────────┘  ▼                  ▼
+//                             gone              in use
+//
 // A back end created for an incoming guest stays pending until the hand-over has settled whether it
 // is transferred (adopt) or not (open).
 //
-// A back end has one port for each queue pair; the first active_pairs() of them carry frames.  Or it serves
+// What each call owes to a guest that must not notice, whoever fails (the calls that are not here are
+// vmstate::Movable's):
+//
+//   call             source                                     destination
+//   ---------------  -----------------------------------------  ------------------------------------------
+//   movable()        before STOP, and for                       before PREPARE is answered; both must
+//                    query-backend-transfer-support: an error   agree on name and version of the state
+//                    names what does not move and why
+//   save_early()     in use; lends descriptors, changes         -
+//                    nothing
+//   adopt_early()    -                                          pending; gets ready what may take time.
+//                                                               May be followed by anything: adopt(),
+//                                                               open(), the end
+//   freeze()         cannot fail, does not wait for a peer;     - (frozen already)
+//                    no frame is half taken or half given
+//   save()           frozen; an error rolls back: thaw()        -
+//   adopt()          -                                          pending; takes the descriptors over and
+//                                                               checks what they are.  Changes nothing
+//                                                               behind them.  An error: pending again,
+//                                                               the source rolls back
+//   thaw()           roll-back: as if nothing had been;         after the commit; the first moment that
+//                    frames that came meanwhile are there       it may change what is behind descriptors
+//   release()        after the commit: gives up descriptors,    -
+//                    and touches nothing behind them
+//   destructor       after release(), or of a back end that     after a failure, in any state: the source
+//                    never moved: cleans up (script, path)      still has it, so nothing is cleaned up
+//
+// A frame that was taken from the wire and not yet given to the guest, or the reverse, is state.
+// net/testing/backend_conformance.h has these promises as tests, for every implementation.
+//
+// A back end has one port for each queue pair; those that are active (set_active_pairs()) carry frames.  Or it serves
 // the device's rings itself (ring_server.h); then the front end moves no frames, unless the machine wants it
 // to, and the back end has ports as well.
 //

@@ -310,6 +310,7 @@ def test_parameter_on_the_destination_only_is_said_by_both_sides(shared):
     ({"device": f"virtio-net-pci,netdev=n0,mac={MAC},id=other"}, ["other"]),
     ({"device": f"virtio-net-pci,netdev=n0,mac={MAC},addr=5"}, ["00:05.0"]),
     ({"device": f"virtio-net-pci,netdev=n0,mac={MAC},backend-transfer=off"}, ["netdev n0", "backend-transfer"]),
+    ({"netdev": "tap,id=n0,ifname=unused,queues=2"}, ["queue pairs", "this destination has"]),
     ({"serial": "file:/dev/null"}, ["console", "serial0"]),
 ])
 def test_the_first_difference_is_named(shared, changes, words):
