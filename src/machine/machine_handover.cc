@@ -88,6 +88,7 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   add("rx_queue_size", fmt::format("{}", nic.rx_queue_size));
   add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
   // What came later is told where it is not as it was before.
+  if (nic.packed) add("packed", on_off(nic.packed));
   if (nic.mq) add("mq", on_off(nic.mq));
   if (pairs > 1) add("queue pairs of its netdev", fmt::format("{}", pairs));
   if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));

@@ -28,6 +28,7 @@ namespace pagurus::virtio {
 inline constexpr uint64_t kFeatureIndirectDesc = uint64_t{1} << 28;
 inline constexpr uint64_t kFeatureEventIdx = uint64_t{1} << 29;
 inline constexpr uint64_t kFeatureVersion1 = uint64_t{1} << 32;
+inline constexpr uint64_t kFeatureRingPacked = uint64_t{1} << 34;
 
 // Device status bits (virtio 1.2, 2.1).
 inline constexpr uint8_t kStatusAcknowledge = 1;

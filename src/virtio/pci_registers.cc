@@ -149,7 +149,7 @@ void PciTransport::negotiate() {
 void PciTransport::start_driver() {
   if ((status_ & kStatusFeaturesOk) == 0) return needs_reset("DRIVER_OK without FEATURES_OK");
   status_.fetch_or(kStatusDriverOk);
-  auto queues = make_queues(std::vector<QueuePosition>(queues_.size()));
+  auto queues = make_queues(std::vector(queues_.size(), Queue::first_position(queue_features())));
   if (!queues) return needs_reset(queues.error().message().c_str());
   active_ = true;
   auto activated =
@@ -157,16 +157,20 @@ void PciTransport::start_driver() {
   if (!activated) needs_reset(activated.error().message().c_str());
 }
 
+QueueFeatures PciTransport::queue_features() const {
+  return {.event_idx = (driver_features_ & kFeatureEventIdx) != 0,
+          .indirect = (driver_features_ & kFeatureIndirectDesc) != 0,
+          .packed = (driver_features_ & kFeatureRingPacked) != 0};
+}
+
 Result<std::vector<std::optional<Queue>>> PciTransport::make_queues(const std::vector<QueuePosition>& positions) const {
-  QueueFeatures features{.event_idx = (driver_features_ & kFeatureEventIdx) != 0,
-                         .indirect = (driver_features_ & kFeatureIndirectDesc) != 0};
   std::vector<std::optional<Queue>> result;
   for (size_t i = 0; i < queues_.size(); ++i) {
     if (!queues_[i]->config.enabled) {
       result.emplace_back();
       continue;
     }
-    auto queue = Queue::activate(queues_[i]->config, device_.queue_sizes()[i], features, positions[i], memory_);
+    auto queue = Queue::activate(queues_[i]->config, device_.queue_sizes()[i], queue_features(), positions[i], memory_);
     if (!queue) return std::unexpected(std::move(queue.error()).while_doing("queue " + std::to_string(i)));
     result.emplace_back(*std::move(queue));
   }

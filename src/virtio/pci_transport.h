@@ -124,6 +124,7 @@ class PciTransport final : public Transport, public vmstate::Section {
   void reset_device();
   QueueRegisters* selected();
   uint16_t checked_vector(uint64_t value) const;
+  QueueFeatures queue_features() const;
   Result<std::vector<std::optional<Queue>>> make_queues(const std::vector<QueuePosition>& positions) const;
   Result<void> check_state(const TransportState& state) const;
   void fault(const char* what);

@@ -1,4 +1,5 @@
-// A split virtqueue, from the device's side.
+// A virtqueue, from the device's side.  Its users do not know which layout it has: split (split_ring.h) or
+// packed (packed_ring.h).
 //
 // QueueConfig is what a driver writes into registers, and may be any nonsense.  Queue::activate()
 // checks it once and makes a running Queue, which exists only with rings that lie in RAM.
@@ -20,116 +21,71 @@
 // any thread.
 #pragma once
 
-#include <sys/uio.h>
-
-#include <atomic>
 #include <cstdint>
-#include <span>
-#include <vector>
+#include <utility>
+#include <variant>
 
-#include "base/result.h"
-#include "memory/guest_memory.h"
-#include "virtio/ring.h"
+#include "virtio/packed_ring.h"
+#include "virtio/split_ring.h"
 
 namespace pagurus::virtio {
 
-inline constexpr uint16_t kMaxQueueSize = 1024;  // also the most iovecs that readv takes
-
-// The registers of one queue.
-struct QueueConfig {
-  uint16_t size = 0;
-  bool enabled = false;
-  memory::GuestAddress descriptors;
-  memory::GuestAddress avail;
-  memory::GuestAddress used;
-};
-
-struct QueueFeatures {
-  bool event_idx = false;
-  bool indirect = false;
-};
-
-// How far the device has come: the numbers of the next chain to pop and to publish.
-struct QueuePosition {
-  uint16_t avail = 0;
-  uint16_t used = 0;
-};
-
-// One chain of buffers, checked: all in RAM, the readable ones first.  Refilled by each pop() so
-// that a busy queue does not allocate.
-class DescriptorChain {
- public:
-  uint16_t head() const { return head_; }
-  // What the device reads, then what it writes.
-  std::span<iovec> readable() { return std::span(buffers_).first(readable_count_); }
-  std::span<iovec> writable() { return std::span(buffers_).subspan(readable_count_); }
-  std::span<const iovec> writable() const { return std::span(buffers_).subspan(readable_count_); }
-  uint64_t readable_bytes() const { return readable_bytes_; }
-  uint64_t writable_bytes() const { return writable_bytes_; }
-
- private:
-  friend class Queue;
-  uint16_t head_ = 0;
-  size_t readable_count_ = 0;
-  uint64_t readable_bytes_ = 0;
-  uint64_t writable_bytes_ = 0;
-  std::vector<iovec> buffers_;
-};
-
 class Queue {
  public:
+  // Where the device begins in a queue that its driver has just set up.
+  static QueuePosition first_position(QueueFeatures features) {
+    return features.packed ? PackedRing::kFirstPosition : SplitRing::kFirstPosition;
+  }
   // max_size: what the device offers, at most kMaxQueueSize.  Fails with what the driver did wrong.
   // `memory` outlives the queue.
   static Result<Queue> activate(const QueueConfig& config, uint16_t max_size, QueueFeatures features,
                                 QueuePosition position, const memory::GuestMemory& memory);
-  Queue(Queue&& other) noexcept;
-  Queue& operator=(Queue&&) = delete;
 
-  uint16_t size() const { return size_; }
-  QueuePosition position() const;
+  uint16_t size() const {
+    return std::visit([](const auto& ring) { return ring.size(); }, ring_);
+  }
+  QueuePosition position() const {
+    return std::visit([](const auto& ring) { return ring.position(); }, ring_);
+  }
 
   // Takes the next chain; false if the driver has offered none.
-  RingResult<bool> pop(DescriptorChain& chain);
-  // Gives back the last `count` chains popped; none of them may have been pushed.
-  void unpop(uint16_t count);
+  RingResult<bool> pop(DescriptorChain& chain) {
+    return std::visit([&](auto& ring) { return ring.pop(chain); }, ring_);
+  }
+  // The same; if there is none, the driver was asked to kick when it offers more.
+  RingResult<bool> pop_or_enable_kicks(DescriptorChain& chain);
+  // Gives back the chain that was popped last, of those not given back.  Neither it nor one that was popped
+  // later may have been pushed.
+  void unpop(const DescriptorChain& chain) {
+    std::visit([&](auto& ring) { ring.unpop(chain); }, ring_);
+  }
   // Returns a chain with `written` bytes in its writable buffers; not visible before publish_used().
-  void push_used(const DescriptorChain& chain, uint32_t written);
+  void push_used(const DescriptorChain& chain, uint32_t written) {
+    std::visit([&](auto& ring) { ring.push_used(chain, written); }, ring_);
+  }
   // The first `bytes` bytes of the chain's writable buffers have been written.
-  void note_written(const DescriptorChain& chain, uint64_t bytes) const;
+  void note_written(const DescriptorChain& chain, uint64_t bytes) const { virtio::note_written(memory_, chain, bytes); }
   // Makes what was pushed visible.  True if the driver wants an interrupt for it.
-  [[nodiscard]] bool publish_used();
+  [[nodiscard]] bool publish_used() {
+    return std::visit([](auto& ring) { return ring.publish_used(); }, ring_);
+  }
 
-  // Asks the driver to kick when it offers more.  True if it has meanwhile: then no kick will
-  // come for those, so look again.
-  [[nodiscard]] RingResult<bool> enable_kicks();
+  // After pop() has found none: asks the driver to kick when it offers more.  True if it has meanwhile:
+  // then no kick will come for those, so look again.
+  [[nodiscard]] RingResult<bool> enable_kicks() {
+    return std::visit([](auto& ring) { return ring.enable_kicks(); }, ring_);
+  }
   // Kicks may still come; they are only not asked for.
-  void disable_kicks();
+  void disable_kicks() {
+    std::visit([](auto& ring) { ring.disable_kicks(); }, ring_);
+  }
 
  private:
-  struct Rings {
-    uint8_t* descriptors;
-    uint8_t* avail;
-    uint8_t* used;
-  };
-  Queue(const memory::GuestMemory& memory, Rings rings, uint16_t size, QueueFeatures features, QueuePosition position);
-
-  void set_position(QueuePosition position);
-  void store(uint8_t* field, uint16_t value, std::memory_order order) const;
-  RingResult<uint16_t> look_at_avail();
-  RingResult<void> walk(const uint8_t* table, uint32_t entries, uint16_t first, DescriptorChain& chain) const;
-  RingResult<void> walk_indirect(const Descriptor& table, DescriptorChain& chain) const;
-  RingResult<void> add_buffer(const Descriptor& descriptor, DescriptorChain& chain) const;
-  std::atomic_ref<uint16_t> used_event() const { return ring_field(rings_.avail + kRingHeaderBytes + 2 * size_); }
-  uint8_t* avail_event() const { return rings_.used + kRingHeaderBytes + 8 * size_; }
+  template <class Ring>
+  Queue(const memory::GuestMemory& memory, Ring ring) : memory_(memory), ring_(std::move(ring)) {}
 
   const memory::GuestMemory& memory_;
-  Rings rings_;
-  uint16_t size_;
-  QueueFeatures features_;
-  uint16_t seen_avail_;  // the driver's idx when we last looked
-  uint16_t pushed_ = 0;  // pushed and not published
-  // Both halves of QueuePosition in one word, so that another thread sees a pair that was true.
-  std::atomic<uint32_t> position_;
+  std::variant<SplitRing, PackedRing> ring_;
 };
 
 }  // namespace pagurus::virtio

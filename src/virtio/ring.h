@@ -1,16 +1,8 @@
-// The split virtqueue as it lies in guest memory (virtio 1.2, 2.7).
+// What both layouts of a virtqueue in guest memory have in common: split (split_ring.h) and packed
+// (packed_ring.h).
 //
-// A queue of `size` entries is three areas that the driver allocates:
-//
-//   descriptor table   size x {address, length, flags, next}: buffers, chained by `next`
-//   available ring     flags, idx, ring[size], used_event: the driver offers heads of chains here
-//   used ring          flags, idx, ring[size] x {id, length}, avail_event: we give them back here
-//
-// Both idx count up for ever, modulo 2^16; an entry's place is its number modulo `size`.  used_event
-// and avail_event exist with VIRTIO_F_EVENT_IDX: "wake me when idx passes this number".
-//
-// This file: the layout, and reading and writing it once and in order.  The guest's CPUs write at
-// the same time, so every load that is checked goes into a local copy.
+// Rings are read and written once and in order.  The guest's CPUs write at the same time, so every load
+// that is checked goes into a local copy.
 #pragma once
 
 #include <atomic>
@@ -21,32 +13,10 @@
 
 namespace pagurus::virtio {
 
+// Flags of a descriptor (virtio 1.2, 2.7.5 and 2.8.6).
 inline constexpr uint16_t kDescNext = 1;
 inline constexpr uint16_t kDescWrite = 2;
 inline constexpr uint16_t kDescIndirect = 4;
-
-struct Descriptor {
-  uint64_t address;
-  uint32_t length;
-  uint16_t flags;
-  uint16_t next;
-};
-static_assert(sizeof(Descriptor) == 16);
-
-struct UsedElement {
-  uint32_t id;
-  uint32_t length;
-};
-static_assert(sizeof(UsedElement) == 8);
-
-inline constexpr uint16_t kAvailNoInterrupt = 1;
-inline constexpr uint16_t kUsedNoNotify = 1;
-inline constexpr uint64_t kRingHeaderBytes = 4;  // flags and idx
-
-constexpr uint64_t descriptor_table_bytes(uint16_t size) { return uint64_t{16} * size; }
-// With the event field, whether or not it is negotiated.
-constexpr uint64_t avail_ring_bytes(uint16_t size) { return 6 + uint64_t{2} * size; }
-constexpr uint64_t used_ring_bytes(uint16_t size) { return 6 + uint64_t{8} * size; }
 
 // What a driver did that the specification forbids; a sentence for the log.
 struct BrokenRing {
@@ -67,8 +37,11 @@ T copy_once(const uint8_t* from) {
   return value;
 }
 
-// A 16-bit field of a ring; `at` is 2-aligned because rings are.
-inline std::atomic_ref<uint16_t> ring_field(uint8_t* at) { return std::atomic_ref(*reinterpret_cast<uint16_t*>(at)); }
+// A field of a ring; `at` has the alignment of T because rings are aligned.
+template <class T = uint16_t>
+std::atomic_ref<T> ring_field(uint8_t* at) {
+  return std::atomic_ref(*reinterpret_cast<T*>(at));
+}
 
 // virtio 1.2, 2.7.10.1: whether an idx that moved from `before` to `now` has passed `event`.
 constexpr bool event_passed(uint16_t event, uint16_t now, uint16_t before) {

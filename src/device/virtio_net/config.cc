@@ -75,6 +75,7 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
   config.mrg_rxbuf = options.mrg_rxbuf.value_or(true);
   config.event_idx = options.event_idx.value_or(true);
   config.indirect_desc = options.indirect_desc.value_or(true);
+  config.packed = options.packed.value_or(false);
   config.csum = options.csum.value_or(true);
   config.guest_csum = options.guest_csum.value_or(true);
   config.host_tso4 = options.host_tso4.value_or(true);

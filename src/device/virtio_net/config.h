@@ -40,6 +40,7 @@ struct VirtioNetConfig {
   bool mrg_rxbuf = true;
   bool event_idx = true;
   bool indirect_desc = true;
+  bool packed = false;
   bool csum = true;
   bool guest_csum = true;
   bool host_tso4 = true;

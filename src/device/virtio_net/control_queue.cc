@@ -18,20 +18,13 @@ virtio::RingResult<ControlQueue::Outcome> ControlQueue::run(unsigned budget) {
 }
 
 virtio::RingResult<ControlQueue::Outcome> ControlQueue::answer(unsigned budget) {
-  for (unsigned answered = 0; answered < budget;) {
-    auto popped = queue_.pop(chain_);
-    if (!popped) return std::unexpected(popped.error());
-    if (!*popped) {
-      auto more = queue_.enable_kicks();
-      if (!more) return std::unexpected(more.error());
-      if (!*more) return Outcome::kIdle;
-      continue;
-    }
+  for (unsigned answered = 0; answered < budget; ++answered) {
+    bool popped = TRY(queue_.pop_or_enable_kicks(chain_));
+    if (!popped) return Outcome::kIdle;
     if (chain_.writable_bytes() < 1) return virtio::broken("a control command without room for the answer");
     std::array<uint8_t, 1> answer{static_cast<uint8_t>(carry_out(chain_))};
     virtio::copy_to(chain_.writable(), 0, answer);
     queue_.push_used(chain_, 1);
-    ++answered;
   }
   return Outcome::kMore;
 }

@@ -38,9 +38,10 @@ VirtioNetConfig full_nic() {
   return config;
 }
 
-struct ControlTest : VirtioNetTest {
+struct ControlTest : LayoutTest {
   ControlTest() {
     config = full_nic();
+    config.packed = layout == Layout::kPacked;
     config.mq = true;
     wires.push_back(wire.get());
     for (unsigned i = 1; i < kPairs; ++i) {
@@ -50,12 +51,12 @@ struct ControlTest : VirtioNetTest {
       further_peers.emplace_back(ends[1]);
       wires.push_back(ends[0]);
       for (unsigned direction = 0; direction < 2; ++direction) {
-        rings.push_back(std::make_unique<RingBuilder>(ram, memory::GuestAddress{0x40000 + 0x10000 * rings.size()}, 64));
+        rings.push_back(make_ring(0x40000 + 0x10000 * rings.size(), 64));
       }
     }
   }
   std::unique_ptr<Vmm> make() { return std::make_unique<Vmm>(ram, wires, true, config); }
-  RingBuilder& ring(unsigned queue) { return queue == 0 ? rx : queue == 1 ? tx : *rings[queue - 2]; }
+  DriverRing& ring(unsigned queue) { return queue == 0 ? rx : queue == 1 ? tx : *rings[queue - 2]; }
   int network(unsigned pair) { return pair == 0 ? peer.get() : further_peers[pair - 1].get(); }
 
   // A driver that has set up all pairs, and uses the first one yet.
@@ -63,7 +64,7 @@ struct ControlTest : VirtioNetTest {
     vmm = make();
     vmm->net->thaw();
     vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
-    ASSERT_TRUE(negotiate(features | virtio::kFeatureVersion1));
+    ASSERT_TRUE(negotiate(features | basics()));
     enable_msix();
     for (unsigned queue = 0; queue < kControlQueue; ++queue) set_queue(queue, ring(queue).config());
     set_queue(kControlQueue, control.config());
@@ -123,10 +124,13 @@ struct ControlTest : VirtioNetTest {
   std::vector<int> wires;
   std::vector<UniqueFd> further_wires;
   std::vector<UniqueFd> further_peers;
-  std::vector<std::unique_ptr<RingBuilder>> rings;
+  std::vector<std::unique_ptr<DriverRing>> rings;
 };
 
-TEST_F(ControlTest, registers_tell_of_every_pair) {
+INSTANTIATE_TEST_SUITE_P(Layouts, ControlTest, ::testing::Values(Layout::kSplit, Layout::kPacked),
+                         ::testing::PrintToStringParamName());
+
+TEST_P(ControlTest, registers_tell_of_every_pair) {
   vmm = make();
   vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
   EXPECT_EQ(common(0x12, 2), kControlQueue + 1) << "queues";
@@ -136,7 +140,7 @@ TEST_F(ControlTest, registers_tell_of_every_pair) {
   EXPECT_EQ(offered() & kNetSpeedDuplex, 0u);
 }
 
-TEST_F(ControlTest, a_link_has_the_speed_it_was_given) {
+TEST_P(ControlTest, a_link_has_the_speed_it_was_given) {
   config.speed = 10'000;
   config.duplex = schema::NetDuplex::kFull;
   vmm = make();
@@ -146,7 +150,7 @@ TEST_F(ControlTest, a_link_has_the_speed_it_was_given) {
   EXPECT_NE(offered() & kNetSpeedDuplex, 0u);
 }
 
-TEST_F(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
+TEST_P(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
   start(kCommands | kNetMq);
   EXPECT_EQ(vmm->backend.active_pairs, 1u);
   offer_frame(5, frame_of(60, 1));
@@ -170,7 +174,7 @@ TEST_F(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
   check_traffic(2, 9);
 }
 
-TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
+TEST_P(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
   vmm = make();
   vmm->net->thaw();
   vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
@@ -195,7 +199,7 @@ TEST_F(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
   }
 }
 
-TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
+TEST_P(ControlTest, a_hand_over_between_a_command_and_its_answer) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
     start_anew();
@@ -213,7 +217,7 @@ TEST_F(ControlTest, a_hand_over_between_a_command_and_its_answer) {
   }
 }
 
-TEST_F(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
+TEST_P(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
     start_anew();
@@ -234,7 +238,7 @@ TEST_F(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   }
 }
 
-TEST_F(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
+TEST_P(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
   start_with_all();
   for (const Command& each : kEveryCommand) EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
   EXPECT_EQ(vmm->mmio.read(kBar + 0x2002, 4), 0x0700'0000u) << "the address it set";
@@ -246,7 +250,7 @@ TEST_F(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
   EXPECT_EQ(states.back(), vmm->save().back());
 }
 
-TEST_F(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
+TEST_P(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
   start_with_all();
   auto refused = [&](uint8_t group, uint8_t code, const Bytes& data) {
     EXPECT_EQ(command(group, code, data, kControlQueue), 1) << unsigned{group} << "/" << unsigned{code};
@@ -275,7 +279,7 @@ TEST_F(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
   EXPECT_TRUE(eventually([&] { return (common(0x14, 1) & virtio::kStatusNeedsReset) != 0; })) << "no room";
 }
 
-TEST_F(ControlTest, commands_that_were_not_negotiated_are_refused) {
+TEST_P(ControlTest, commands_that_were_not_negotiated_are_refused) {
   start(kNetCtrlVq | kNetMq);
   for (const Command& each : kEveryCommand) {
     if (each.group == 3 || each.group == 4) continue;
@@ -283,7 +287,7 @@ TEST_F(ControlTest, commands_that_were_not_negotiated_are_refused) {
   }
 }
 
-TEST_F(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
+TEST_P(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
   start(kCommands | kNetMq | kNetMrgRxbuf);
   EXPECT_EQ(command(0, 0, {0}, kControlQueue), 0);
   Bytes other = frame_of(60, 2);
@@ -307,7 +311,7 @@ TEST_F(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
   EXPECT_EQ(vmm->net->counters().rx_packets, 1u) << "the filter moved with the guest";
 }
 
-TEST_F(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
+TEST_P(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
   start_with_all();
   auto status = [&] { return vmm->mmio.read(kBar + 0x2006, 2) & 1; };
   EXPECT_EQ(status(), 1u);
@@ -328,7 +332,7 @@ TEST_F(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
   EXPECT_EQ(vmm->msi.count(kConfigMessage), 1u) << "this back end is connected, and the guest is told";
 }
 
-TEST_F(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
+TEST_P(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
   start_with_all();
   for (int round = 0; round < 20; ++round) {
     vmm->backend.listener().hold_still([&] { EXPECT_EQ(rx.used(), round); });
@@ -337,7 +341,7 @@ TEST_F(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
 }
 
 // Commands that hold the other workers, a machine that freezes all of them, and traffic, at once.
-TEST_F(ControlTest, commands_under_freezes_and_traffic_do_not_deadlock) {
+TEST_P(ControlTest, commands_under_freezes_and_traffic_do_not_deadlock) {
   start_with_all();
   std::atomic<bool> stop = false;
   std::thread control_thread([&] {

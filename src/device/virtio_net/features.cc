@@ -19,6 +19,7 @@ uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend
   uint64_t features = virtio::kFeatureVersion1 | kNetMac | kNetStatus;
   features |= when(config.event_idx, virtio::kFeatureEventIdx);
   features |= when(config.indirect_desc, virtio::kFeatureIndirectDesc);
+  features |= when(config.packed, virtio::kFeatureRingPacked);
   features |= when(config.host_mtu != 0, kNetMtu);
   features |= when(config.mrg_rxbuf, kNetMrgRxbuf);
   features |= when(config.ctrl_vq, kNetCtrlVq);

@@ -73,7 +73,7 @@ virtio::RingResult<Receiver::Outcome> Receiver::move_frames(unsigned budget) {
 virtio::RingResult<bool> Receiver::gather(size_t bytes) {
   size_t most = mode_.mergeable ? chains_.size() : 1;
   // One iovec is the spill buffer's.
-  while (room_ < bytes && count_ < most && buffers_ < kMaxIovecs - 1) {
+  while (room_ < bytes && !full_) {
     virtio::DescriptorChain& next = chain(count_);
     auto popped = queue_.pop(next);
     if (!popped) return std::unexpected(popped.error());
@@ -84,12 +84,14 @@ virtio::RingResult<bool> Receiver::gather(size_t bytes) {
       return virtio::broken("a receive buffer without room for the header");
     }
     if (count_ > 0 && buffers_ + next.writable().size() > kMaxIovecs - 1) {
-      queue_.unpop(1);
+      queue_.unpop(next);
+      full_ = true;
       break;
     }
     ++count_;
     buffers_ += next.writable().size();
     room_ += next.writable_bytes();
+    full_ = count_ == most || buffers_ >= kMaxIovecs - 1;
   }
   return count_ > 0;
 }
@@ -149,6 +151,7 @@ void Receiver::place(size_t bytes) {
   }
   first_ = (first_ + used) % chains_.size();
   count_ -= used;
+  full_ = false;
   counters_.rx_packets.fetch_add(1, std::memory_order_relaxed);
   counters_.rx_bytes.fetch_add(bytes - kNetHeaderBytes, std::memory_order_relaxed);
 }
@@ -175,7 +178,7 @@ virtio::RingResult<bool> Receiver::deliver_held() {
   auto room = gather(held_.size());
   if (!room) return std::unexpected(room.error());
   if (room_ < held_.size()) {
-    if (count_ < queue_.size() && buffers_ < kMaxIovecs - 1 && mode_.mergeable) return false;
+    if (!full_) return false;
     counters_.rx_dropped.fetch_add(1, std::memory_order_relaxed);
     held_.clear();
     return true;
@@ -189,8 +192,9 @@ virtio::RingResult<bool> Receiver::deliver_held() {
 }
 
 void Receiver::give_back() {
-  queue_.unpop(static_cast<uint16_t>(count_));
-  first_ = count_ = buffers_ = room_ = 0;
+  while (count_ > 0) queue_.unpop(chain(--count_));
+  first_ = buffers_ = room_ = 0;
+  full_ = false;
 }
 
 Receiver::Outcome Receiver::discard(unsigned budget) {

@@ -74,6 +74,7 @@ class Receiver {
   size_t count_ = 0;
   size_t buffers_ = 0;  // iovecs of these chains
   size_t room_ = 0;     // bytes of these chains
+  bool full_ = false;   // no chain can be added to these, whatever the driver offers
   std::vector<iovec> frame_;
   std::span<const iovec> incoming_;  // of frame_: where the last one was read to
   std::vector<uint8_t> spill_;

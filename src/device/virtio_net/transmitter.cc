@@ -13,24 +13,16 @@ virtio::RingResult<Transmitter::Outcome> Transmitter::run(unsigned budget, Link 
 }
 
 virtio::RingResult<Transmitter::Outcome> Transmitter::move_frames(unsigned budget, Link link) {
-  for (unsigned moved = 0; moved < budget;) {
-    auto popped = queue_.pop(chain_);
-    if (!popped) return std::unexpected(popped.error());
-    if (!*popped) {
-      auto more = queue_.enable_kicks();
-      if (!more) return std::unexpected(more.error());
-      if (!*more) return Outcome::kIdle;
-      queue_.disable_kicks();
-      continue;
-    }
+  for (unsigned moved = 0; moved < budget; ++moved) {
+    bool popped = TRY(queue_.pop_or_enable_kicks(chain_));
+    if (!popped) return Outcome::kIdle;
     net::IoStatus status = link == Link::kUp ? send(chain_) : net::IoStatus::kDropped;
     if (status == net::IoStatus::kWouldBlock) {
-      queue_.unpop(1);
+      queue_.unpop(chain_);
       return Outcome::kBlocked;
     }
     if (status == net::IoStatus::kDropped) counters_.tx_dropped.fetch_add(1, std::memory_order_relaxed);
     queue_.push_used(chain_, 0);
-    ++moved;
   }
   return Outcome::kMore;
 }

@@ -1,39 +1,30 @@
-// The driver's side of one split virtqueue, so that a test reads like what the driver does:
-//
-//   RingBuilder ring(memory, {0x10000}, 8);
-//   ring.offer({{.address = 0x20000, .length = 64}, {.address = 0x21000, .length = 64, .writable = true}});
-//   ... the device serves ring.config() ...
-//   EXPECT_EQ(ring.take_used()[0].length, 64);
+// The driver's side of a split virtqueue; also for what no driver may do.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
-#include "memory/guest_memory.h"
-#include "virtio/queue.h"
+#include "virtio/testing/driver_ring.h"
 
 namespace pagurus::virtio::testing {
 
-struct Buffer {
-  uint64_t address;
-  uint32_t length;
-  bool writable = false;
-};
-
-class RingBuilder {
+class RingBuilder final : public DriverRing {
  public:
   RingBuilder(const memory::GuestMemory& memory, memory::GuestAddress base, uint16_t size)
       : memory_(memory), base_(base), size_(size) {
     restart();
   }
-  // As a driver begins after a reset: empty rings.
-  void restart() {
+  void restart_at(QueuePosition position) override {
     memory_.write(base_, std::vector<uint8_t>(0x8000 + used_ring_bytes(size_)));
-    free_ = avail_ = seen_used_ = 0;
+    free_ = 0;
+    avail_ = position.avail;
+    seen_used_ = position.used;
+    memory_.write_value(avail_at() + 2, avail_);
+    memory_.write_value(used_at() + 2, seen_used_);
   }
 
-  QueueConfig config() const {
+  Layout layout() const override { return Layout::kSplit; }
+  QueueConfig config() const override {
     return {.size = size_, .enabled = true, .descriptors = base_, .avail = avail_at(), .used = used_at()};
   }
   memory::GuestAddress avail_at() const { return base_ + 0x4000; }
@@ -61,30 +52,42 @@ class RingBuilder {
     memory_.write_value(avail_at() + 4 + 2 * (avail_ % size_), head);
     set_avail(static_cast<uint16_t>(avail_ + 1));
   }
-  uint16_t offer(const std::vector<Buffer>& buffers) {
+  uint16_t offer(const std::vector<Buffer>& buffers) override {
     uint16_t head = chain(buffers);
     offer_head(head);
     return head;
+  }
+  void offer_garbage(const std::function<Descriptor()>& descriptor, const Random& any) override {
+    for (uint16_t i = 0; i < size_; ++i) {
+      set_descriptor(i, descriptor());
+      memory_.write_value(avail_at() + 4 + uint64_t{2} * i, static_cast<uint16_t>(any(size_ + 1u)));
+    }
+    set_avail(static_cast<uint16_t>(any(16) == 0 ? any(0x10000) : any(size_ + 2u)));
   }
   void set_avail(uint16_t index) {
     avail_ = index;
     ring_field(host(avail_at() + 2)).store(index, std::memory_order_release);
   }
-  uint16_t avail() const { return avail_; }
+  uint16_t avail() const override { return avail_; }
 
-  // What the device has returned since the last call.
-  std::vector<UsedElement> take_used() {
+  std::vector<UsedElement> take_used() override {
     std::vector<UsedElement> result;
     for (uint16_t now = used(); seen_used_ != now; ++seen_used_) {
       result.push_back(*memory_.read_value<UsedElement>(used_at() + 4 + 8 * (seen_used_ % size_)));
     }
     return result;
   }
-  uint16_t used() const { return ring_field(host(used_at() + 2)).load(std::memory_order_acquire); }
+  uint16_t used() override { return ring_field(host(used_at() + 2)).load(std::memory_order_acquire); }
   uint16_t used_flags() const { return ring_field(host(used_at())).load(); }
   uint16_t avail_event() const { return ring_field(host(used_at() + 4 + 8 * size_)).load(); }
-  void set_avail_flags(uint16_t flags) { ring_field(host(avail_at())).store(flags); }
-  void set_used_event(uint16_t event) { ring_field(host(avail_at() + 4 + 2 * size_)).store(event); }
+
+  bool kick_wanted(QueueFeatures features) override {
+    return features.event_idx ? avail_event() == static_cast<uint16_t>(avail_ - 1) : used_flags() == 0;
+  }
+  void forbid_interrupts() override { ring_field(host(avail_at())).store(kAvailNoInterrupt); }
+  void interrupt_at(int ahead) override {
+    ring_field(host(avail_at() + 4 + 2 * size_)).store(static_cast<uint16_t>(used() + ahead));
+  }
 
  private:
   uint8_t* host(memory::GuestAddress at) const { return memory_.slice(at, 2); }

@@ -1,6 +1,6 @@
 // A virtio-net device as its driver, its network and its machine see it: for the tests beside this
 // directory.  The network is a socketpair, so everything blocks, queues and polls as a kernel object
-// does; the driver is a few register writes and two RingBuilders.
+// does; the driver is a few register writes and three rings, of either layout.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,13 +17,14 @@
 #include "device/virtio_net/virtio_net.h"
 #include "pci/bus.h"
 #include "pci/testing/fakes.h"
-#include "virtio/testing/ring_builder.h"
+#include "virtio/testing/make_ring.h"
 
 namespace pagurus::device::testing {
 
 using namespace std::chrono_literals;
 using virtio::testing::Buffer;
-using virtio::testing::RingBuilder;
+using virtio::testing::DriverRing;
+using virtio::testing::Layout;
 using Bytes = std::vector<uint8_t>;
 
 inline bool eventually(const std::function<bool()>& condition) {
@@ -169,7 +170,7 @@ inline constexpr uint64_t kTxBuffers = 0x200'0000;
 inline constexpr uint64_t kControl = 0x300'0000;
 
 struct VirtioNetTest : ::testing::Test {
-  VirtioNetTest() {
+  explicit VirtioNetTest(Layout rings = Layout::kSplit) : layout(rings) {
     EXPECT_TRUE(ram.allocate());
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
@@ -179,7 +180,19 @@ struct VirtioNetTest : ::testing::Test {
     ::setsockopt(peer.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
   }
 
-  void power_on(VirtioNetConfig config = nic(), bool header = true) {
+  // A device that offers the layout of our rings.
+  VirtioNetConfig nic() const {
+    VirtioNetConfig config = testing::nic();
+    config.packed = layout == Layout::kPacked;
+    return config;
+  }
+  // Packed rings need not be powers of two.
+  std::unique_ptr<DriverRing> make_ring(uint64_t base, uint16_t size) const {
+    return virtio::testing::make_ring(layout, ram, {base},
+                                      static_cast<uint16_t>(layout == Layout::kPacked ? size - 3 : size));
+  }
+  void power_on() { power_on(nic()); }
+  void power_on(VirtioNetConfig config, bool header = true) {
     vmm = std::make_unique<Vmm>(ram, wire.get(), header, std::move(config));
     vmm->net->thaw();
     vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
@@ -191,6 +204,10 @@ struct VirtioNetTest : ::testing::Test {
     uint64_t low = common(4, 4);
     set_common(0, 4, 1);
     return low | common(4, 4) << 32;
+  }
+  // What a driver with our rings agrees to in any case.
+  uint64_t basics() const {
+    return virtio::kFeatureVersion1 | (layout == Layout::kPacked ? virtio::kFeatureRingPacked : 0);
   }
   // As a driver does: features, vectors, queues, DRIVER_OK.
   bool negotiate(uint64_t features) {
@@ -228,7 +245,7 @@ struct VirtioNetTest : ::testing::Test {
     set_common(0x10, 2, 0);
   }
   void start_driver(uint64_t features) {
-    ASSERT_TRUE(negotiate(features | virtio::kFeatureVersion1));
+    ASSERT_TRUE(negotiate(features | basics()));
     enable_msix();
     set_queue(0, rx.config());
     set_queue(1, tx.config());
@@ -249,7 +266,7 @@ struct VirtioNetTest : ::testing::Test {
     return address;
   }
   // Offers a command with room for its answer; returns where the answer comes.
-  uint64_t post(RingBuilder& ring, uint8_t group, uint8_t code, const Bytes& data) {
+  uint64_t post(DriverRing& ring, uint8_t group, uint8_t code, const Bytes& data) {
     uint64_t at = kControl + 0x10000 * (ring.avail() % 16);
     Bytes command{group, code};
     command.insert(command.end(), data.begin(), data.end());
@@ -308,11 +325,20 @@ struct VirtioNetTest : ::testing::Test {
   memory::GuestMemory ram = *memory::GuestMemory::create(64 * memory::kMiB, memory::Pages::kSmall);
   UniqueFd wire;
   UniqueFd peer;
-  RingBuilder rx{ram, {0x10000}, 64};
-  RingBuilder tx{ram, {0x20000}, 64};
-  RingBuilder control{ram, {0x30000}, 16};
+  const Layout layout;
+  std::unique_ptr<DriverRing> rx_ring = make_ring(0x10000, 64);
+  std::unique_ptr<DriverRing> tx_ring = make_ring(0x20000, 64);
+  std::unique_ptr<DriverRing> control_ring = make_ring(0x30000, 16);
+  DriverRing& rx = *rx_ring;
+  DriverRing& tx = *tx_ring;
+  DriverRing& control = *control_ring;
   uint64_t rx_offered = 0;
   std::unique_ptr<Vmm> vmm;
+};
+
+// For tests with both layouts of rings.
+struct LayoutTest : VirtioNetTest, ::testing::WithParamInterface<Layout> {
+  LayoutTest() : VirtioNetTest(GetParam()) {}
 };
 
 }  // namespace pagurus::device::testing
