@@ -17,26 +17,31 @@ class NetGuest final : public device::testing::VirtioNetTest {
     device::VirtioNetConfig config = device::testing::nic();
     config.ctrl_rx = config.ctrl_rx_extra = config.ctrl_vlan = true;
     config.ctrl_mac_addr = config.ctrl_guest_offloads = true;
+    config.packed = true;
     return config;
   }
 
-  NetGuest() { power_on(card()); }
+  NetGuest() : VirtioNetTest(virtio::testing::Layout::kSplit) { power_on(card()); }
   void TestBody() override {}
 
   // As start_driver(), but nothing is expected: the guest may have made it impossible.
   void drive(uint64_t features) {
-    restart_rings();
+    packed_ = (features & virtio::kFeatureRingPacked) != 0;
+    for (unsigned i = 0; i < 3; ++i) ring(i).restart();
     negotiate((features & kAnyFeature) != 0 ? features : (features & offered()) | virtio::kFeatureVersion1);
     enable_msix();
-    set_queue(0, rx.config());
-    set_queue(1, tx.config());
-    if ((features & device::kNetCtrlVq) != 0) set_queue(2, control.config());
+    set_queue(0, ring(0).config());
+    set_queue(1, ring(1).config());
+    if ((features & device::kNetCtrlVq) != 0) set_queue(2, ring(2).config());
     set_common(0x14, 1, 0xf);
   }
-  virtio::testing::RingBuilder& ring(unsigned index) {
-    virtio::testing::RingBuilder* rings[] = {&rx, &tx, &control};
-    return *rings[index % 3];
+  // Of the layout that drive() set up; both lie in the same place.
+  virtio::testing::DriverRing& ring(unsigned index) {
+    if (packed_) return packed_ring(index);
+    return split_ring(index);
   }
+  virtio::testing::RingBuilder& split_ring(unsigned index) { return split_rings_[index % 3]; }
+  virtio::testing::PackedRingBuilder& packed_ring(unsigned index) { return packed_rings_[index % 3]; }
   std::vector<device::testing::Bytes> hand_over() {
     vmm->freeze();
     auto states = vmm->save();
@@ -53,12 +58,20 @@ class NetGuest final : public device::testing::VirtioNetTest {
     vmm->net->set_link(true);
     vmm->net->thaw();
     vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
-    drive(0);
+    rx.restart();
+    tx.restart();
+    start_driver(0);
     drain_wire();
     send_tx({1, 2, 3, 4});
     pollfd readable{.fd = peer.get(), .events = POLLIN, .revents = 0};
     CHECK(::poll(&readable, 1, 5000) == 1, "after a reset, what the guest sends arrives");
   }
+
+ private:
+  virtio::testing::RingBuilder split_rings_[3] = {{ram, {0x10000}, 64}, {ram, {0x20000}, 64}, {ram, {0x30000}, 16}};
+  virtio::testing::PackedRingBuilder packed_rings_[3] = {
+      {ram, {0x10000}, 63}, {ram, {0x20000}, 61}, {ram, {0x30000}, 13}};
+  bool packed_ = false;
 };
 
 }  // namespace pagurus::fuzz

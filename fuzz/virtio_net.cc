@@ -19,6 +19,8 @@ enum Step : uint8_t {
   kDrive,
   kOffer,
   kAvail,
+  kEntry,
+  kEvent,
   kCommand,
   kHandOver,
   kReset,
@@ -50,6 +52,17 @@ void offer(NetGuest& guest, Input& input) {
     buffers.push_back({address % (65u << 20), length, input.number<uint8_t>() % 2 == 1});
   }
   guest.ring(choice).offer(buffers);
+}
+
+// An entry of a packed ring, offered or not.
+void write_entry(NetGuest& guest, Input& input) {
+  uint8_t choice = input.number<uint8_t>();
+  uint16_t index = input.number<uint8_t>() % 13;
+  uint32_t address = input.number<uint32_t>();
+  uint32_t length = input.number<uint16_t>();
+  uint16_t id = input.number<uint16_t>();
+  guest.packed_ring(choice).set_descriptor(
+      index, {.address = address % (65u << 20), .length = length, .id = id, .flags = input.number<uint16_t>()});
 }
 
 void access_register(NetGuest& guest, Input& input, Step step) {
@@ -96,13 +109,19 @@ void run(NetGuest& guest, Input& input) {
     }
     case kDrive: return guest.drive(input.number<uint64_t>());
     case kOffer: return offer(guest, input);
-    case kAvail: return guest.ring(input.number<uint8_t>()).set_avail(input.number<uint16_t>());
+    case kAvail: return guest.split_ring(input.number<uint8_t>()).set_avail(input.number<uint16_t>());
+    case kEntry: return write_entry(guest, input);
+    case kEvent: {
+      auto& ring = guest.packed_ring(input.number<uint8_t>());
+      uint16_t position = input.number<uint16_t>();
+      return ring.set_driver_event({.position = position, .flags = input.number<uint8_t>()});
+    }
     case kCommand: {
       // Mostly a command that there is, with data of about its size.
       uint8_t group = input.number<uint8_t>() % 7;
       uint8_t code = input.number<uint8_t>() % 7;
       auto data = input.take(input.number<uint8_t>() % 64);
-      (void)guest.post(guest.control, group, code, {data.begin(), data.end()});
+      (void)guest.post(guest.ring(2), group, code, {data.begin(), data.end()});
       return guest.kick(2);
     }
     case kHandOver: guest.hand_over(); return guest.vmm->net->thaw();
@@ -119,7 +138,13 @@ void run(NetGuest& guest, Input& input) {
 
 std::vector<Bytes> seeds() {
   Bytes up{kDrive, 0, 0, 0, 0, 1, 0, 0, 0};
-  Bytes all{kDrive, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+  // Bit 34 is the packed ring.
+  Bytes all{kDrive, 0xff, 0xff, 0xff, 0xff, 0xfb, 0xff, 0xff, 0x7f};
+  Bytes packed{kDrive, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+  Bytes plain{kDrive, 0, 0, 2, 0, 5, 0, 0, 0};
+  // Ring, index, address, length, id, flags: available in the first round.
+  Bytes entry{kEntry, 0, 0, 0, 0, 0, 1, 0, 8, 7, 0, 0x82, 0, kKick, 0, kEvent, 0, 3, 0x80, 2};
+  Bytes table{kEntry, 1, 0, 0, 0, 3, 0, 32, 0, 7, 0, 0x84, 0, kKick, 1};
   // One buffer per ring: ring and count, address, length, direction.
   Bytes room{kOffer, 0, 0, 0, 0, 1, 0, 8, 1, kKick, 0};
   Bytes frame{kOffer, 1, 0, 0, 0, 2, 64, 0, 0, kKick, 1};
@@ -138,6 +163,9 @@ std::vector<Bytes> seeds() {
   return {chain({up, room, frame, traffic, moved, room, traffic, frame}),
           chain({all, command, room, room, traffic, traffic, frame, moved}),
           chain({all, modes, room, traffic, moved, vlans, room, traffic, moved}),
+          chain({packed, room, frame, traffic, moved, room, traffic, frame}),
+          chain({packed, command, modes, room, traffic, moved, vlans, room, traffic, frame}),
+          chain({plain, entry, traffic, table, moved, modes, {kReset}, plain, entry, traffic}),
           chain({up, access, {kReset}, up, frame, {kLink, 0}, traffic, room, {kLink, 1}}),
           chain({up, {kRam, 0, 2, 0x40, 3, 9, 0, 0, 0}, {kAvail, 1, 0xff, 0xff}, frame, moved})};
 }

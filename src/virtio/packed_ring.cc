@@ -81,7 +81,8 @@ RingResult<bool> PackedRing::pop(DescriptorChain& chain) {
     return false;
   }
   chain.clear();
-  auto read = walk(at.avail, static_cast<uint16_t>(size_ - in_flight()), chain);
+  // The driver can have offered only what it has seen come back.
+  auto read = walk(at.avail, static_cast<uint16_t>(size_ - *distance(at.used, at.avail, size_)), chain);
   if (!read) return std::unexpected(read.error());
   offered_ = false;
   at.avail = ahead(at.avail, chain.slots_);
@@ -89,7 +90,7 @@ RingResult<bool> PackedRing::pop(DescriptorChain& chain) {
   return true;
 }
 
-// `most`: the entries that we do not hold.
+// `most`: the entries that can be the driver's.
 RingResult<void> PackedRing::walk(uint16_t first, uint16_t most, DescriptorChain& chain) const {
   uint16_t at = first;
   for (uint16_t slots = 1; slots <= most; ++slots) {

@@ -149,6 +149,17 @@ TEST_F(PackedRingTest, entries_in_flight_cannot_be_offered_again) {
   EXPECT_FALSE(queue.pop(chain));
 }
 
+TEST_F(PackedRingTest, entries_that_have_not_come_back_yet_cannot_be_offered_again) {
+  Queue queue = start();
+  for (int i = 0; i < kSize; ++i) ring.offer({{0x20000, 10, true}});
+  for (int i = 0; i < kSize; ++i) {
+    ASSERT_TRUE(queue.pop(chain).value());
+    queue.push_used(chain, 1);
+  }
+  ring.offer({{0x20000, 10, true}});
+  EXPECT_FALSE(queue.pop(chain)) << "none is published";
+}
+
 TEST_F(PackedRingTest, a_chain_that_was_taken_back_breaks_the_ring) {
   Queue queue = start();
   EXPECT_FALSE(queue.pop(chain).value());

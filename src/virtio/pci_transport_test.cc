@@ -4,6 +4,7 @@
 
 #include "pci/bus.h"
 #include "pci/testing/fakes.h"
+#include "virtio/testing/packed_ring_builder.h"
 #include "virtio/testing/ring_builder.h"
 
 namespace pagurus::virtio {
@@ -199,6 +200,37 @@ TEST_F(PciTransportTest, a_saved_driver_is_restored_where_it_was) {
   EXPECT_EQ(activation.origin, Origin::kRestored);
   EXPECT_EQ(activation.queues[0]->position().avail, 5);
   EXPECT_EQ(next.transport->status(), 0xf);
+}
+
+TEST_F(PciTransportTest, a_packed_ring_begins_and_goes_on_with_its_wrap_counters) {
+  rig->device.offered |= kFeatureRingPacked;
+  set(0x14, 1, 3);
+  set_features(kFeatureVersion1 | kFeatureRingPacked);
+  set(0x14, 1, 0xb);
+  testing::PackedRingBuilder packed(ram, {0x10000}, 7);
+  set_queue(packed.config());
+  set(0x14, 1, 0xf);
+  ASSERT_EQ(rig->device.activations.size(), 1u);
+  EXPECT_EQ(rig->device.activations[0].queues[0]->position(), (QueuePosition{.avail = 0x8000, .used = 0x8000}));
+
+  // The device says that it is at 5 and 5, of the other round.
+  vmstate::Writer writer;
+  rig->transport->save(writer);
+  Rig next(ram);
+  next.device.offered |= kFeatureRingPacked;
+  vmstate::Reader reader(writer.bytes(), {});
+  ASSERT_TRUE(next.transport->load(reader));
+  EXPECT_EQ(next.device.activations[0].queues[0]->position(), (QueuePosition{.avail = 5, .used = 5}));
+
+  // A position is the last number of the state.
+  auto bytes = writer.bytes();
+  store_le<uint16_t>(bytes.data() + bytes.size() - 2, 7);
+  Rig other(ram);
+  other.device.offered |= kFeatureRingPacked;
+  vmstate::Reader spoiled(bytes, {});
+  auto loaded = other.transport->load(spoiled);
+  ASSERT_FALSE(loaded);
+  EXPECT_NE(loaded.error().message().find("position"), std::string::npos) << loaded.error().message();
 }
 
 TEST_F(PciTransportTest, a_state_that_does_not_fit_is_refused) {

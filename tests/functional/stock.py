@@ -81,11 +81,13 @@ class Console:
 class StockGuest:
     """One guest, in whatever process it is now (`vmm`), with a TAP of its own and a client on its console."""
 
-    def __init__(self, directory, *options, vcpus=1, memory="256M", append="reboot=t", tap=None, machine="pagurus-1.2"):
+    def __init__(self, directory, *options, vcpus=1, memory="256M", append="reboot=t", tap=None, machine="pagurus-1.2",
+                 nic=""):
         self.directory = pathlib.Path(directory)
         self.tap = tap or Tap()
         self.console_path = self.directory / "serial"
         self.vcpus = vcpus
+        self.nic = nic
         self.generation = 0
         self.vmms = []
         self._waiting = []
@@ -99,7 +101,7 @@ class StockGuest:
 
     def _network_words(self):
         return ["-netdev", f"tap,id=n0,ifname={self.tap.name},script=no,downscript=no",
-                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}"]
+                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{self.nic}"]
 
     def _start(self, *more):
         vmm = Vmm(self.directory, f"vmm{self.generation}", [*self._arguments, *more])

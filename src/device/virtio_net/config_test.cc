@@ -22,6 +22,7 @@ TEST(VirtioNetConfig, says_nothing_but_netdev) {
   EXPECT_EQ(config->rx_queue_size, 256);
   EXPECT_FALSE(config->slot);
   EXPECT_TRUE(config->mrg_rxbuf);
+  EXPECT_FALSE(config->packed);
   EXPECT_TRUE(config->backend_transfer);
 }
 
@@ -29,12 +30,14 @@ TEST(VirtioNetConfig, every_property_is_taken) {
   auto config = parse(
       "virtio-net-pci,netdev=n0,id=x,mac=02:00:00:00:00:0a,addr=0x1f.0,host_mtu=1400,mrg_rxbuf=off,event_idx=off,"
       "indirect_desc=off,csum=off,guest_csum=off,host_tso4=off,host_tso6=off,host_ecn=off,guest_tso4=off,"
-      "guest_tso6=off,guest_ecn=off,guest_announce=off,rx_queue_size=1024,tx_queue_size=512,backend-transfer=off");
+      "guest_tso6=off,guest_ecn=off,guest_announce=off,packed=on,rx_queue_size=1024,tx_queue_size=512,backend-transfer="
+      "off");
   ASSERT_TRUE(config) << config.error().message();
   EXPECT_EQ(config->slot, 31u);
   EXPECT_EQ(config->host_mtu, 1400);
   EXPECT_EQ(config->rx_queue_size, 1024);
   EXPECT_EQ(config->tx_queue_size, 512);
+  EXPECT_TRUE(config->packed);
   EXPECT_FALSE(config->mrg_rxbuf || config->csum || config->guest_announce || config->backend_transfer);
 }
 

@@ -82,6 +82,42 @@ TEST_P(LifecycleTest, traffic_goes_on_in_another_process) {
   EXPECT_EQ(guest_bytes(kRxBuffers + 0x2000 + kNetHeaderBytes, 60), frame_of(60, 2));
 }
 
+// Some buffers in the receive ring are used, some not, and one frame in the transmit ring was not seen yet.
+TEST_P(LifecycleTest, hand_overs_find_half_used_rings_wherever_they_begin_again) {
+  power_on();
+  start_driver(kNetMrgRxbuf | virtio::kFeatureEventIdx | virtio::kFeatureIndirectDesc);
+  for (int i = 0; i < 40; ++i) offer_rx(256);
+  kick(0);
+  uint16_t received = 0;
+  for (int round = 0; round < 40; ++round) {
+    uint8_t seed = static_cast<uint8_t>(3 * round);
+    // Three buffers, and one.
+    inject(frame_of(600, seed));
+    inject(frame_of(60, seed));
+    received += 4;
+    ASSERT_TRUE(eventually([&] { return rx.used() == received; })) << round;
+    send_tx(frame_of(90, seed));
+    ASSERT_EQ(body(wire_frame()), frame_of(90, seed)) << round;
+    vmm->freeze();
+    tx.offer({{kTxBuffers, kNetHeaderBytes}, {kTxBuffers + kNetHeaderBytes, 30}, {kTxBuffers + 0x800, 30}});
+    auto next = std::make_unique<Vmm>(ram, wire.get(), true, nic());
+    ASSERT_TRUE(next->load(vmm->save()));
+    vmm = std::move(next);
+    vmm->net->thaw();
+    ASSERT_EQ(body(wire_frame()).size(), 60u) << round;
+    ASSERT_TRUE(eventually([&] { return tx.used() == tx.avail(); })) << round;
+    auto used = rx.take_used();
+    ASSERT_EQ(used.size(), 4u);
+    EXPECT_EQ(used[2].length, kNetHeaderBytes + 600 - 512);
+    EXPECT_EQ(used[3].length, kNetHeaderBytes + 60);
+    (void)tx.take_used();
+    for (int i = 0; i < 4; ++i) offer_rx(256);
+    kick(0);
+    rx.interrupt_at(0);
+  }
+  EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+}
+
 TEST_P(LifecycleTest, another_back_end_learns_what_the_driver_agreed_to_receive) {
   power_on();
   start_driver(kNetGuestCsum | kNetGuestTso4);

@@ -32,6 +32,18 @@ TEST_F(VirtioNetTest, a_back_end_without_header_offers_no_offload) {
   EXPECT_EQ(offered() & 0x3fff & ~(kNetMac | kNetMtu), 0u);
 }
 
+TEST_F(VirtioNetTest, packed_rings_are_offered_when_asked_for) {
+  power_on();
+  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, 0u);
+  VirtioNetConfig config = nic();
+  config.packed = true;
+  power_on(config);
+  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, virtio::kFeatureRingPacked);
+  start_driver(0);
+  send_tx(frame_of(60, 2));
+  EXPECT_EQ(body(wire_frame()), frame_of(60, 2)) << "but not forced upon a driver";
+}
+
 TEST_F(VirtioNetTest, features_that_make_no_sense_are_not_accepted) {
   power_on();
   EXPECT_FALSE(negotiate(kNetMac)) << "without VERSION_1";
@@ -48,7 +60,7 @@ TEST_F(VirtioNetTest, a_vector_that_does_not_exist_reads_back_as_none) {
   EXPECT_EQ(common(0x10, 2), 0xffffu);
 }
 
-TEST_P(RingsTest, registers_are_reachable_through_configuration_space) {
+TEST_F(VirtioNetTest, registers_are_reachable_through_configuration_space) {
   power_on();
   auto& function = vmm->net->function();
   uint8_t at = static_cast<uint8_t>(function.config_read(0x34, 1));
@@ -67,7 +79,7 @@ TEST_P(RingsTest, registers_are_reachable_through_configuration_space) {
   EXPECT_EQ(function.config_read(at + 16, 4), 0xffff'ffffu) << "beyond the BAR";
 }
 
-TEST_P(RingsTest, doorbells_follow_the_bar) {
+TEST_F(VirtioNetTest, doorbells_follow_the_bar) {
   power_on();
   ASSERT_EQ(vmm->doorbells.attached.size(), 3u);
   EXPECT_EQ(vmm->doorbells.attached[1].first, kNotify + 4);
