@@ -218,6 +218,14 @@ std::vector<Bytes> seeds() {
       input.insert(input.end(), part.begin(), part.end());
     }
     result.push_back(input);
+    // Offers what has not come back yet.
+    Bytes greedy{features, 7};
+    for (int round = 0; round < 12; ++round) {
+      greedy.insert(greedy.end(), small.begin(), small.end());
+      greedy.insert(greedy.end(), back.begin(), back.end() - 1);
+    }
+    greedy.push_back(kMove);
+    result.push_back(greedy);
     // From the middle of a ring.
     Bytes middle{static_cast<uint8_t>(features | 8), 7, 3, 0x80, 1, 0x80};
     for (const Bytes& part : {idle, small, back, large, back, large, back}) {

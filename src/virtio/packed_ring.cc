@@ -67,10 +67,12 @@ uint16_t PackedRing::ahead(uint16_t position, uint16_t entries) const {
   return static_cast<uint16_t>(index | wrap);
 }
 
-// Entries popped and not pushed.
-uint16_t PackedRing::in_flight() const {
+// Entries popped and not published.
+uint16_t PackedRing::held() const {
   QueuePosition at = position();
-  return static_cast<uint16_t>(*distance(at.used, at.avail, size_) - pushed_);
+  auto entries = distance(at.used, at.avail, size_);
+  CHECK(entries, "the positions of a queue are at most a round apart");
+  return *entries;
 }
 
 RingResult<bool> PackedRing::pop(DescriptorChain& chain) {
@@ -82,7 +84,7 @@ RingResult<bool> PackedRing::pop(DescriptorChain& chain) {
   }
   chain.clear();
   // The driver can have offered only what it has seen come back.
-  auto read = walk(at.avail, static_cast<uint16_t>(size_ - *distance(at.used, at.avail, size_)), chain);
+  auto read = walk(at.avail, static_cast<uint16_t>(size_ - held()), chain);
   if (!read) return std::unexpected(read.error());
   offered_ = false;
   at.avail = ahead(at.avail, chain.slots_);
@@ -125,7 +127,7 @@ RingResult<void> PackedRing::walk_indirect(const PackedDescriptor& table, Descri
 }
 
 void PackedRing::unpop(const DescriptorChain& chain) {
-  CHECK(chain.slots_ <= in_flight(), "only a chain in flight can be given back");
+  CHECK(chain.slots_ <= held() - pushed_, "only a chain in flight can be given back");
   QueuePosition at = position();
   // Back is forward to the same place in the other round.
   at.avail = ahead(at.avail, static_cast<uint16_t>(size_ - chain.slots_)) ^ kPackedWrap;
@@ -133,7 +135,7 @@ void PackedRing::unpop(const DescriptorChain& chain) {
 }
 
 void PackedRing::push_used(const DescriptorChain& chain, uint32_t written) {
-  CHECK(chain.slots_ <= in_flight(), "a chain is pushed once, after it was popped");
+  CHECK(chain.slots_ <= held() - pushed_, "a chain is pushed once, after it was popped");
   uint16_t at = ahead(position().used, pushed_);
   uint16_t flags = (wrap_of(at) ? kOwner : 0) | (written != 0 ? kDescWrite : 0);
   uint8_t* to = entry(at);

@@ -73,7 +73,7 @@ class PackedRing {
   uint8_t* entry(uint16_t position) const;
   uint8_t* flags_of(uint16_t position) const;
   uint16_t ahead(uint16_t position, uint16_t entries) const;
-  uint16_t in_flight() const;
+  uint16_t held() const;
   RingResult<void> walk(uint16_t first, uint16_t most, DescriptorChain& chain) const;
   RingResult<void> walk_indirect(const PackedDescriptor& table, DescriptorChain& chain) const;
   void set_device_event(PackedEvent event, std::memory_order order) const;
