@@ -5,9 +5,9 @@
 
 #include <string_view>
 
+#include "base/unix_listener.h"
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
-#include "chardev/unix_listener.h"
 #include "fuzz/descriptors.h"
 #include "fuzz/input.h"
 #include "fuzz/target.h"
@@ -72,7 +72,7 @@ void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
     default: {
       // Pending, because the source still listens.
       std::string path = "/tmp/pagurus-fuzz-" + std::to_string(::getpid()) + ".qmp";
-      auto source = chardev::UnixListener::bind(path);
+      auto source = UnixListener::bind(path);
       auto listener = monitor::Listener::create(loop, path, monitor::Listener::Start::kIncoming, [](UniqueFd) {});
       CHECK(source && listener && (*listener)->pending(), "a listener that waits for its socket");
       if (!(*listener)->adopt(reader)) return;

@@ -13,6 +13,8 @@
 #include "kvm/vm_state.h"
 #include "machine/machine_state.h"
 #include "monitor/listener_state.h"
+#include "net/dgram.h"
+#include "net/stream_state.h"
 #include "net/tap_state.h"
 #include "pci/bus.h"
 #include "pci/function.h"
@@ -27,15 +29,16 @@ namespace pagurus::app {
 template <class... States>
 struct Declared {};
 
-using DeclaredSections = Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState,
-                                  device::UartState, device::PowerState, device::PciHotplugState, pci::PciFunctionState,
-                                  virtio::TransportState, device::VirtioNetState, net::TapState, net::TapQueuesState,
-                                  chardev::NullState, chardev::StreamState, chardev::SocketState, monitor::ListenerState
+using DeclaredSections =
+    Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState, device::UartState,
+             device::PowerState, device::PciHotplugState, pci::PciFunctionState, virtio::TransportState,
+             device::VirtioNetState, net::TapState, net::TapQueuesState, net::StreamState, net::DgramState,
+             chardev::NullState, chardev::StreamState, chardev::SocketState, monitor::ListenerState
 #ifdef PAGURUS_VARIANT
-                                  ,
-                                  machine::VariantNote
+             ,
+             machine::VariantNote
 #endif
-                                  >;
+             >;
 
 using DeclaredMessages = Declared<wire::Hello, wire::Welcome, wire::Prepare, wire::PrepareCopy, wire::Ready, wire::Ram,
                                   wire::State, wire::Loaded, wire::Go, wire::Running, wire::Refused>;

@@ -17,7 +17,7 @@
 
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
-#include "chardev/unix_listener.h"
+#include "base/unix_listener.h"
 #include "qapi/keyval.h"
 
 namespace pagurus::chardev {

@@ -1,30 +1,11 @@
 #include "chardev/socket_backend.h"
 
-#include <sys/socket.h>
-
-#include <cerrno>
 #include <utility>
 
 #include "base/log.h"
+#include "base/socket.h"
 
 namespace pagurus::chardev {
-namespace {
-
-Result<void> check_stream_socket(int fd) {
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
-    return fail("file descriptor {} is not a stream socket", fd);
-  }
-  int listening = 0;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || listening != 0) {
-    return fail("file descriptor {} is a listening socket where a connection is expected", fd);
-  }
-  return {};
-}
-
-}  // namespace
-
 const vmstate::Description& SocketState::description() {
   constexpr uint64_t kMaxPath = 108;  // sizeof sockaddr_un::sun_path
   static constexpr auto kFields = std::array{
@@ -58,7 +39,7 @@ Result<void> SocketBackend::open() {
 }
 
 Result<void> SocketBackend::set_client(UniqueFd fd) {
-  TRY(check_stream_socket(fd.get()));
+  TRY(check_connection(fd.get()));
   auto output = TRY(duplicate(fd.get()));
   auto client = std::make_unique<Channel>(
       loop_, Channel::Descriptors{.input = std::move(fd), .output = std::move(output)}, [this] { client_gone(); });

@@ -14,7 +14,7 @@
 #include "base/named_fds.h"
 #include "chardev/backend.h"
 #include "chardev/channel.h"
-#include "chardev/unix_listener.h"
+#include "base/unix_listener.h"
 
 namespace pagurus::chardev {
 

@@ -126,6 +126,12 @@ Result<int> Loop::run() {
   return result;
 }
 
+Result<void> Loop::turn(uint64_t wait_us) {
+  int result = sd_event_run(loop_, wait_us);
+  if (result < 0) return fail_errno(-result, "the control loop failed");
+  return {};
+}
+
 void Loop::exit(int code) { sd_event_exit(loop_, code); }
 
 }  // namespace pagurus::event

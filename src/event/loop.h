@@ -60,6 +60,8 @@ class Loop {
   // Runs until exit(); returns the code given to it.
   Result<int> run();
   void exit(int code);
+  // Serves what is ready, or becomes ready within this time, once: for tests, which go on afterwards.
+  Result<void> turn(uint64_t wait_us);
 
  private:
   explicit Loop(sd_event* loop) : loop_(loop) {}

@@ -50,8 +50,9 @@ bool transfer_default(const MachineType& type, std::string_view driver) {
   return type.default_of(driver, "backend-transfer", true);
 }
 
-Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming, NamedFds& named_fds) {
-  auto netdev = TRY(net::create_netdev(options, named_fds));
+Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming,
+                                                  const net::NetdevParts& parts) {
+  auto netdev = TRY(net::create_netdev(options, parts));
   if (netdev->announced() && !incoming) {
     return fail("netdev '{}': local-incoming=on is for a process that waits for a guest: it needs -incoming",
                 netdev->id());
@@ -83,13 +84,13 @@ Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, c
   return nic;
 }
 
-Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop) {
+Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, const net::NetdevParts& parts) {
   DevicePlan plan;
   if (type.default_of("pci", "hotplug", true)) plan.hotplug = SlotHotplug::kYes;
   std::set<std::string> netdev_ids;
   for (const schema::Netdev& options : config.netdevs) {
     if (!netdev_ids.insert(options.id).second) return fail("Duplicate ID '{}' for netdev", options.id);
-    plan.netdevs.push_back(TRY(plan_netdev(options, config.incoming, named_fds)));
+    plan.netdevs.push_back(TRY(plan_netdev(options, config.incoming, parts)));
   }
   std::optional<SerialChoice> serial;
   std::set<std::string> ids;
@@ -114,7 +115,7 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, N
     serial = SerialChoice{.chardev = config.serials.empty() ? "" : config.serials.front(),
                           .backend_transfer = transfer_default(type, "isa-serial")};
   }
-  plan.serial = TRY(create_serial(config, *serial, named_fds, loop));
+  plan.serial = TRY(create_serial(config, *serial, parts.named_fds, parts.loop));
   return plan;
 }
 

@@ -43,7 +43,8 @@ struct DevicePlan {
 bool transfer_default(const MachineType& type, std::string_view driver);
 
 // Pending.  incoming: in a process that waits for a guest.
-Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming, NamedFds& named_fds);
+Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming,
+                                                  const net::NetdevParts& parts);
 
 // Takes the back end out of `netdevs`, unless it fails.  options: of a virtio-net-pci.  index: for what the options
 // leave open, see VirtioNetConfig::Defaults.
@@ -51,6 +52,6 @@ Result<NicPlan> plan_nic(const schema::DeviceOptions& options, unsigned index, c
                          std::vector<std::unique_ptr<net::Backend>>& netdevs);
 
 // Of the configuration's netdevs, devices, chardevs and serials.  Every back end is pending.
-Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, NamedFds& named_fds, event::Loop& loop);
+Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, const net::NetdevParts& parts);
 
 }  // namespace pagurus::machine

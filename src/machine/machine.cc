@@ -32,7 +32,7 @@ Result<void> Machine::Impl::build() {
                                .remedy("run it on hardware virtualization, or in the nested test host: lab/run"));
   }
   if (!config_.initrd.empty()) initrd_ = TRY(BootFile::read(config_.initrd, "initrd"));
-  auto plan = TRY(plan_devices(config_, type_, environment_.named_fds, environment_.loop));
+  auto plan = TRY(plan_devices(config_, type_, back_end_parts()));
   acpi_ = build_acpi_tables(config_.vcpus, plan.hotplug);
   board_ = TRY(Board::create(config_, std::move(plan), *this));
   if (config_.incoming) {
@@ -224,8 +224,23 @@ void Machine::Impl::tell(const Moment& moment) {
       case Event::kShutdown: observer->on_shutdown(moment.at_ns, moment.by_guest, moment.reason); break;
       case Event::kPowerdown: observer->on_powerdown(moment.at_ns); break;
       case Event::kDeviceDeleted: observer->on_device_deleted(moment.at_ns, moment.device); break;
+      case Event::kNetdevConnected: observer->on_netdev_connected(moment.at_ns, moment.netdev, moment.peer); break;
+      case Event::kNetdevDisconnected: observer->on_netdev_disconnected(moment.at_ns, moment.netdev); break;
     }
   }
+}
+
+void Machine::Impl::tell_in_order(Moment moment) {
+  if (moments_.empty()) return tell(moment);
+  moments_.push_back(std::move(moment));
+}
+
+void Machine::Impl::netdev_connected(const std::string& id, const schema::SocketAddress& peer) {
+  tell_in_order({.event = Event::kNetdevConnected, .at_ns = realtime_ns(), .netdev = id, .peer = peer});
+}
+
+void Machine::Impl::netdev_disconnected(const std::string& id) {
+  tell_in_order({.event = Event::kNetdevDisconnected, .at_ns = realtime_ns(), .netdev = id});
 }
 
 void Machine::Impl::report_events() {

@@ -36,6 +36,9 @@ class MachineObserver {
   virtual void on_powerdown(int64_t at_ns) = 0;
   // A device has gone, with all its resources but the back end.
   virtual void on_device_deleted(int64_t at_ns, const std::string& id) = 0;
+  // netdev: the id of a back end that somebody has connected to, or left.
+  virtual void on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) = 0;
+  virtual void on_netdev_disconnected(int64_t at_ns, const std::string& netdev) = 0;
 };
 
 // One line of query-backend-transfer-support and of `pagurusctl status`.

@@ -53,7 +53,7 @@ Result<void> Machine::Impl::add_netdev(const schema::Netdev& options) {
     return fail("Duplicate ID '{}' for netdev", options.id);
   }
   bool incoming = state_ == RunState::kInMigrate;
-  auto netdev = TRY(plan_netdev(options, incoming, environment_.named_fds));
+  auto netdev = TRY(plan_netdev(options, incoming, back_end_parts()));
   if (!incoming) {
     TRY(netdev->open());
     TRY(netdev->ram_ready(board_->memory()));

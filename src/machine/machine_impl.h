@@ -30,7 +30,7 @@ namespace pagurus::machine {
 // Which loading of a state it is.
 enum class Turn { kRehearsal, kReal };
 
-class Machine::Impl final : private BoardListener, public Handover {
+class Machine::Impl final : private BoardListener, private net::ConnectionObserver, public Handover {
  public:
   Impl(const Config& config, const MachineType& type, Environment environment)
       : config_(config), type_(type), environment_(std::move(environment)), announcer_(environment_.loop) {}
@@ -80,13 +80,24 @@ class Machine::Impl final : private BoardListener, public Handover {
 
  private:
   friend class Machine;
-  enum class Event { kStop, kResume, kReset, kShutdown, kPowerdown, kDeviceDeleted };
+  enum class Event {
+    kStop,
+    kResume,
+    kReset,
+    kShutdown,
+    kPowerdown,
+    kDeviceDeleted,
+    kNetdevConnected,
+    kNetdevDisconnected
+  };
   struct Moment {
     Event event;
     int64_t at_ns;
     bool by_guest = false;
     std::string reason;
     std::string device;
+    std::string netdev;
+    schema::SocketAddress peer;
   };
 
   // BoardListener, on vCPU threads.
@@ -117,8 +128,15 @@ class Machine::Impl final : private BoardListener, public Handover {
   // Returns when the vCPUs were told to run.
   int64_t run_guest();
 
+  // net::ConnectionObserver.
+  void netdev_connected(const std::string& id, const schema::SocketAddress& peer) override;
+  void netdev_disconnected(const std::string& id) override;
+  // Behind what waits to be told.
+  void tell_in_order(Moment moment);
+
   void tell(const Moment& moment);
   void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
+  net::NetdevParts back_end_parts() { return {environment_.named_fds, environment_.loop, *this}; }
   Result<void> open_back_ends();
   Result<void> tell_ram();
   void thaw_back_ends();

@@ -9,8 +9,9 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/socket.h"
 #include "base/unique_fd.h"
-#include "chardev/unix_listener.h"
+#include "base/unix_listener.h"
 #include "wire/channel.h"
 
 namespace pagurus::migration {
@@ -19,8 +20,7 @@ struct Address {
   enum class Kind { kUnix, kTcp, kFile };
   Kind kind = Kind::kUnix;
   std::string path;  // kUnix, kFile
-  std::string host;  // kTcp; empty: every address of this host, or this host
-  std::string port;
+  HostPort tcp;      // kTcp
 
   // Fails with a sentence that lists what there is.
   static Result<Address> parse(const std::string& uri);
@@ -43,7 +43,7 @@ class Listener {
   Result<std::optional<wire::Channel>> accept() const;
 
  private:
-  std::optional<chardev::UnixListener> unix_;
+  std::optional<UnixListener> unix_;
   UniqueFd tcp_;
 };
 

@@ -31,7 +31,7 @@ Result<std::unique_ptr<Listener>> Listener::create(event::Loop& loop, std::strin
                                                    OnClient on_client) {
   std::unique_ptr<Listener> listener(new Listener(loop, std::move(path), std::move(on_client)));
   if (start == Start::kIncoming && somebody_listens(listener->path_)) return listener;
-  listener->listener_ = TRY_DOING("-qmp", chardev::UnixListener::bind(listener->path_));
+  listener->listener_ = TRY_DOING("-qmp", UnixListener::bind(listener->path_));
   TRY(listener->serve());
   return listener;
 }
@@ -66,7 +66,7 @@ Result<void> Listener::save(vmstate::Writer& writer) const {
 Result<void> Listener::adopt(vmstate::Reader& reader) {
   CHECK(pending(), "only a pending listener adopts");
   ListenerState state = TRY(vmstate::read_state<ListenerState>(reader));
-  listener_ = TRY_DOING(transfer_name(), chardev::UnixListener::adopt(state.socket.take()));
+  listener_ = TRY_DOING(transfer_name(), UnixListener::adopt(state.socket.take()));
   adopted_path_ = std::move(state.path);
   return {};
 }

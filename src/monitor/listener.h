@@ -19,7 +19,7 @@
 #include <optional>
 #include <string>
 
-#include "chardev/unix_listener.h"
+#include "base/unix_listener.h"
 #include "event/loop.h"
 #include "vmstate/section.h"
 
@@ -52,7 +52,7 @@ class Listener : public vmstate::Movable {
   event::Loop& loop_;
   std::string path_;
   OnClient on_client_;
-  std::optional<chardev::UnixListener> listener_;  // nothing: pending or released
+  std::optional<UnixListener> listener_;  // nothing: pending or released
   std::optional<std::string> adopted_path_;        // until the commit
   event::Watch watch_;
 };

@@ -3,6 +3,7 @@
 #include "monitor/to_schema.h"
 #include "schema/machine_events.h"
 #include "schema/migration_events.h"
+#include "schema/net_events.h"
 #include "schema/run_state_events.h"
 
 namespace pagurus::monitor {
@@ -88,6 +89,14 @@ void Monitor::on_powerdown(int64_t at_ns) { emit(schema::powerdown_event(), at_n
 
 void Monitor::on_device_deleted(int64_t at_ns, const std::string& id) {
   emit(schema::device_deleted_event({.device = id, .path = "/machine/peripheral/" + id}), at_ns);
+}
+
+void Monitor::on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) {
+  emit(schema::netdev_stream_connected_event({.netdev_id = netdev, .addr = peer}), at_ns);
+}
+
+void Monitor::on_netdev_disconnected(int64_t at_ns, const std::string& netdev) {
+  emit(schema::netdev_stream_disconnected_event({.netdev_id = netdev}), at_ns);
 }
 
 }  // namespace pagurus::monitor

@@ -54,6 +54,8 @@ class Monitor : private machine::MachineObserver {
   void on_shutdown(int64_t at_ns, bool by_guest, const std::string& reason) override;
   void on_powerdown(int64_t at_ns) override;
   void on_device_deleted(int64_t at_ns, const std::string& id) override;
+  void on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) override;
+  void on_netdev_disconnected(int64_t at_ns, const std::string& netdev) override;
 
   struct OfferedListener {
     std::unique_ptr<Listener> listener;

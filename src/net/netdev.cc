@@ -1,13 +1,19 @@
 #include "net/netdev.h"
 
+#include "net/dgram.h"
+#include "net/stream.h"
 #include "net/tap.h"
 
 namespace pagurus::net {
 
-Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, NamedFds& named_fds) {
+Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, const NetdevParts& parts) {
   switch (options.type()) {
     case schema::NetClientDriver::kTap:
-      return Tap::create(TRY(TapConfig::from(options.id, *options.as_tap())), named_fds);
+      return Tap::create(TRY(TapConfig::from(options.id, *options.as_tap())), parts.named_fds);
+    case schema::NetClientDriver::kStream:
+      return std::make_unique<Stream>(TRY(StreamConfig::from(options.id, *options.as_stream())), parts);
+    case schema::NetClientDriver::kDgram:
+      return std::make_unique<Dgram>(TRY(DgramConfig::from(options.id, *options.as_dgram())), parts.named_fds);
   }
   return fail("netdev '{}' is of no known type", options.id);
 }

@@ -5,12 +5,28 @@
 #include <string>
 
 #include "base/named_fds.h"
+#include "event/loop.h"
 #include "net/backend.h"
 #include "schema/net.h"
 
 namespace pagurus::net {
 
+// Told on the control thread when somebody connects to a back end, or leaves it.
+class ConnectionObserver {
+ public:
+  virtual ~ConnectionObserver() = default;
+  virtual void netdev_connected(const std::string& id, const schema::SocketAddress& peer) = 0;
+  virtual void netdev_disconnected(const std::string& id) = 0;
+};
+
+// What back ends are made of besides their options; outlives them.
+struct NetdevParts {
+  NamedFds& named_fds;
+  event::Loop& loop;
+  ConnectionObserver& observer;
+};
+
 // The back end is pending.
-Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, NamedFds& named_fds);
+Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, const NetdevParts& parts);
 
 }  // namespace pagurus::net

@@ -1,21 +1,16 @@
-// A listening UNIX stream socket at a path, for -chardev socket and -qmp.
-//
-// Whoever binds a path owns it: the last owner unlinks it.  After release() another process owns it.
-// The path is made with mode 0600: who may connect may control the guest.  (fchmod() before bind()
-// does that without a race and without touching the process's umask.)
+// A listening UNIX stream socket at a path: consoles, QMP, migrations and networks.
 //
 // Threads: one at a time.
 #pragma once
 
-#include <sys/types.h>
-
 #include <optional>
 #include <string>
 
+#include "base/bound_path.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-namespace pagurus::chardev {
+namespace pagurus {
 
 class UnixListener {
  public:
@@ -27,31 +22,23 @@ class UnixListener {
   // Taken over from another process.  The path is not ours yet: see take_path().
   static Result<UnixListener> adopt(UniqueFd fd) { return of_fd(std::move(fd)); }
 
-  UnixListener(UnixListener&& other) noexcept;
-  UnixListener& operator=(UnixListener&& other) noexcept;
-  ~UnixListener();
-
   // To watch for EPOLLIN, and to hand over.
   int fd() const { return fd_.get(); }
   // The path this process owns; empty if none.
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_.path(); }
   // The next client, close-on-exec; nothing if nobody waits.  Never waits.
   Result<std::optional<UniqueFd>> accept() const;
   // Another process owns the path now.
-  void release() { path_.clear(); }
+  void release() { path_.release(); }
   // The other process has released `path` (which may be empty) to this one: after the commit.  A path
   // that this socket is not bound to is not taken.
-  void take_path(std::string path);
+  void take_path(std::string path) { path_.take(fd_.get(), std::move(path)); }
 
  private:
   UnixListener(UniqueFd fd, std::string path);
-  void unlink_path();
 
   UniqueFd fd_;
-  std::string path_;
-  // What was at path_ when we took it: only that is unlinked.
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  BoundPath path_;
 };
 
-}  // namespace pagurus::chardev
+}  // namespace pagurus

@@ -1,0 +1,48 @@
+"""The dgram back end from outside: this test is the peer."""
+
+import socket
+
+import pytest
+
+from guest import MAC
+from test_stream import Traffic, move
+from wire import DgramWire, Host
+
+pytestmark = pytest.mark.probe
+
+
+def over_unix(directory):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(str(directory / "peer"))
+    to = str(directory / "net")
+    words = f"local.type=unix,local.path={to},remote.type=unix,remote.path={directory}/peer"
+    return DgramWire(sock, to), words
+
+
+def over_udp(_):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = (f"local.type=inet,local.host=127.0.0.1,local.port={port},"
+             f"remote.type=inet,remote.host=127.0.0.1,remote.port={sock.getsockname()[1]}")
+    return DgramWire(sock, ("127.0.0.1", port)), words
+
+
+@pytest.mark.parametrize("over", [over_unix, over_udp])
+def test_the_socket_moves_twenty_times_under_traffic(make_guest, directory, over):
+    wire, words = over(directory)
+    with wire.sock:
+        guest = make_guest(netdev=f"dgram,id=n0,{words}")
+        process = guest.launch()
+        host = Host(wire, guest.tap.guest, MAC, guest.tap.host)
+        host.wait_for_guest()
+        with Traffic(host):
+            for _ in range(20):
+                process = move(guest, process)
+        assert host.sent > 20
+        assert host.lost() == [] and host.duplicated() == []
+        process.quit()
+    assert not (directory / "net").exists()
+    (directory / "peer").unlink(missing_ok=True)
