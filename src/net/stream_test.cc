@@ -1,5 +1,5 @@
 // The stream back end against the other end of a socket: framing, connections, and what moves.  Moving as such
-// is stream_conformance_test.cc's business.
+// is sockets_conformance_test.cc's business.
 #include "net/stream.h"
 
 #include <arpa/inet.h>

@@ -1,11 +1,12 @@
 """The stream back end from outside: this test is the peer, and the connection is what must survive."""
 
+import contextlib
 import socket
 import threading
 
 import pytest
 
-from guest import MAC, hand_over
+from guest import MAC, hand_over, prepare
 from wire import Host, StreamWire
 
 pytestmark = pytest.mark.probe
@@ -117,6 +118,36 @@ def test_a_frame_that_is_cut_by_a_handover_arrives_whole(make_guest, directory):
                 connection.sendall(whole[cut:])
                 host.listen_for_all()
                 assert host.lost() == [] and host.duplicated() == []
+            process.quit()
+    (directory / "net").unlink()
+
+
+def wait_for_end(connection):
+    # A reset: what was sent behind the nonsense was not read.
+    connection.settimeout(60)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(1 << 16):
+            pass
+
+
+def test_a_client_comes_back_after_nonsense_and_after_its_peer_went(make_guest, directory):
+    sock, address = listen_unix(directory)
+    with sock:
+        guest = make_guest(netdev=f"stream,id=n0,{address},reconnect-ms=20")
+        process = guest.launch()
+        prepare(process)
+        for nonsense in (bytes(4), b"\xff" * 4, b"GET / HTTP/1.0\r\n\r\n", b""):
+            connection, _ = sock.accept()
+            with connection:
+                host = host_of(guest, StreamWire(connection))
+                host.wait_for_guest()
+                connection.sendall(nonsense)
+                if nonsense:
+                    wait_for_end(connection)
+        connection, _ = sock.accept()
+        with connection:
+            host_of(guest, StreamWire(connection)).wait_for_guest()
+            assert process.stderr().count("the peer is disconnected") >= 1
             process.quit()
     (directory / "net").unlink()
 
