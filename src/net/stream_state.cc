@@ -26,7 +26,6 @@ Result<void> StreamState::validate() const {
   }
   if (server && listener.empty()) return fail("a server without a listening socket");
   if (!server && !listener.empty()) return fail("a client with a listening socket");
-  if (connecting && (server || !connection.empty())) return fail("it is connected and connecting at once");
   return StreamRemains{received, unsent}.validate();
 }
 
