@@ -11,6 +11,8 @@
 namespace pagurus::net {
 namespace {
 
+constexpr int kMostEmpty = 64;
+
 std::vector<uint8_t> bytes_of(const sockaddr* address, size_t size) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(address);
   return {bytes, bytes + size};
@@ -50,7 +52,7 @@ Result<std::vector<uint8_t>> resolve_remote(const schema::SocketAddress& remote)
   return address;
 }
 
-IoStatus failure(int error) {
+IoStatus receive_status(int error) {
   // The last is an answer to a datagram of before: nobody was there.
   bool passing = error == EAGAIN || error == EINTR || error == ECONNREFUSED;
   return passing ? IoStatus::kWouldBlock : IoStatus::kDropped;
@@ -132,12 +134,18 @@ IoResult Dgram::receive(std::span<const iovec> frame) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(frame.data());
   message.msg_iovlen = frame.size();
-  for (;;) {
+  // An empty datagram is no frame; but whoever sends nothing else shall not keep this thread here.
+  for (int empty = 0; empty < kMostEmpty; ++empty) {
     ssize_t size = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
     if (size > 0) return {IoStatus::kOk, static_cast<size_t>(size)};
-    if (size < 0) return {failure(errno), 0};
-    // An empty datagram is no frame; there may be others behind it.
+    if (size < 0) return {receive_status(errno), 0};
   }
+  return {IoStatus::kWouldBlock, 0};
+}
+
+PortFailure Dgram::failure() {
+  // A connected socket tells so that nobody was there for an earlier datagram; asking takes the error away.
+  return connection_error(socket_.get()) != 0 ? PortFailure::kPassing : PortFailure::kLasting;
 }
 
 IoResult Dgram::transmit(std::span<const iovec> frame) {

@@ -65,6 +65,7 @@ class Dgram final : public Backend, private Port {
   int fd() const override { return socket_.get(); }
   IoResult receive(std::span<const iovec> frame) override;
   IoResult transmit(std::span<const iovec> frame) override;
+  PortFailure failure() override;
 
   Result<UniqueFd> open_socket();
   // Whether this socket and this remote address are of the kind that the configuration says.

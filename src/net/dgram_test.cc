@@ -2,6 +2,8 @@
 #include "net/dgram.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,6 +39,48 @@ TEST(Dgram, a_multicast_address_is_refused) {
     ASSERT_FALSE(opened.has_value());
     EXPECT_NE(opened.error().message().find("multicast"), std::string::npos) << opened.error().message();
   }
+}
+
+TEST(Dgram, empty_datagrams_are_no_frames_and_hold_nobody_up) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
+  NamedFds fds;
+  fds.add("c", UniqueFd(ends[0]));
+  UniqueFd peer(ends[1]);
+  Dgram dgram(*parse(",local.type=fd,local.str=c"), fds);
+  ASSERT_TRUE(dgram.open());
+  Port& port = dgram.port(0);
+  std::array<uint8_t, 100> buffer{};
+  iovec part{buffer.data(), buffer.size()};
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(::send(peer.get(), "", 0, MSG_DONTWAIT), 0);
+  ASSERT_EQ(::send(peer.get(), buffer.data(), 60, MSG_DONTWAIT), 60);
+  EXPECT_EQ(port.receive({&part, 1}).status, IoStatus::kWouldBlock);
+  EXPECT_EQ(port.receive({&part, 1}).bytes, 60u);
+}
+
+TEST(Dgram, a_peer_that_was_not_there_is_no_lasting_failure) {
+  UniqueFd peer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(peer.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ::getsockname(peer.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  peer.reset();
+  NamedFds fds;
+  fds.add("c", std::move(socket));
+  Dgram dgram(*parse(",local.type=fd,local.str=c"), fds);
+  ASSERT_TRUE(dgram.open());
+  Port& port = dgram.port(0);
+  std::array<uint8_t, 60> buffer{};
+  iovec part{buffer.data(), buffer.size()};
+  EXPECT_EQ(port.transmit({&part, 1}).status, IoStatus::kOk);
+  pollfd ready{.fd = port.fd(), .events = POLLIN, .revents = 0};
+  ASSERT_EQ(::poll(&ready, 1, -1), 1);
+  EXPECT_NE(ready.revents & POLLERR, 0);
+  EXPECT_EQ(port.failure(), PortFailure::kPassing);
+  EXPECT_EQ(::poll(&ready, 1, 0), 0);
+  EXPECT_EQ(port.failure(), PortFailure::kLasting);
 }
 
 TEST(Dgram, what_arrives_is_checked) {

@@ -17,6 +17,13 @@ struct IoResult {
   size_t bytes;  // kOk: header included
 };
 
+// Why nothing comes from a port.
+enum class PortFailure {
+  kPassing,         // it is over already: go on
+  kConnectionOver,  // the back end is about to change the connection, inside hold_still()
+  kLasting,
+};
+
 class Port {
  public:
   virtual ~Port() = default;
@@ -29,6 +36,8 @@ class Port {
   // Writes one frame.  kWouldBlock: not taken, to be tried again when fd() is writable.  kDropped: the host
   // refused this frame; it is lost, as on a real wire.
   virtual IoResult transmit(std::span<const iovec> frame) = 0;
+  // receive() said kDropped, or fd() is in error with nothing to read.
+  virtual PortFailure failure() { return PortFailure::kLasting; }
 };
 
 }  // namespace pagurus::net

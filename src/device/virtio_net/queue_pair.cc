@@ -114,7 +114,9 @@ void QueuePair::interrupt(Direction direction) {
 }
 
 void QueuePair::give_up_backend() {
-  if (std::exchange(backend_failed_, true)) return;
+  net::PortFailure failure = port().failure();
+  if (failure == net::PortFailure::kPassing || std::exchange(backend_failed_, true)) return;
+  if (failure == net::PortFailure::kConnectionOver) return;
   log_error("{}: the back end '{}' has failed and is not watched any more", context_.device_id, context_.backend.id());
 }
 
