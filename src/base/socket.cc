@@ -56,11 +56,14 @@ void tune_tcp(int socket) {
 }
 
 Result<UniqueFd> connect_tcp(const HostPort& address) {
-  auto found = TRY(resolve(address, SOCK_STREAM, 0));
+  return connect_tcp(address, *TRY(resolve(address, SOCK_STREAM, 0)));
+}
+
+Result<UniqueFd> connect_tcp(const HostPort& address, const addrinfo& found) {
   // The first address is taken: trying the others would need to wait.
-  auto socket = TRY(make_socket(found->ai_family, SOCK_STREAM));
+  auto socket = TRY(make_socket(found.ai_family, SOCK_STREAM));
   tune_tcp(socket.get());
-  if (::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS) {
+  if (::connect(socket.get(), found.ai_addr, found.ai_addrlen) != 0 && errno != EINPROGRESS) {
     return fail_errno(errno, "cannot connect to '{}:{}'", address.host, address.port);
   }
   return socket;

@@ -1,7 +1,7 @@
 // Sockets of the host: making connections, waiting for them, and looking at a socket that somebody else has made.
 // Every socket made here is non-blocking and close-on-exec.
 //
-// Threads: any.  Resolving a host's name may wait for a name server; a numeric address never waits.
+// Threads: any.  Resolving a host's name may wait for a name server, for many seconds; a numeric address never waits.
 #pragma once
 
 #include <netdb.h>
@@ -28,6 +28,8 @@ Result<AddressInfo> resolve(const HostPort& address, int socket_type, int flags)
 
 // The connection may be on its way when this returns: writable says that it is there, or has failed.
 Result<UniqueFd> connect_tcp(const HostPort& address);
+// The same for what resolve() has found for this address: never waits.
+Result<UniqueFd> connect_tcp(const HostPort& address, const addrinfo& found);
 // Fails at once if nobody waits at `path`; error: 0, or the errno of connect().
 struct UnixConnection {
   UniqueFd socket;

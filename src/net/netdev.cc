@@ -11,7 +11,7 @@ Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, co
     case schema::NetClientDriver::kTap:
       return Tap::create(TRY(TapConfig::from(options.id, *options.as_tap())), parts.named_fds);
     case schema::NetClientDriver::kStream:
-      return std::make_unique<Stream>(TRY(StreamConfig::from(options.id, *options.as_stream())), parts);
+      return Stream::create(TRY(StreamConfig::from(options.id, *options.as_stream())), parts);
     case schema::NetClientDriver::kDgram:
       return std::make_unique<Dgram>(TRY(DgramConfig::from(options.id, *options.as_dgram())), parts.named_fds);
   }

@@ -51,8 +51,7 @@ class StreamRig : public Rig {
   }
 
   std::unique_ptr<Backend> make() override {
-    return std::make_unique<Stream>(StreamConfig{.id = "n0", .addr = address_, .server = server_},
-                                    NetdevParts{fds_, *loop_, nobody_});
+    return *Stream::create({.id = "n0", .addr = address_, .server = server_}, {fds_, *loop_, nobody_});
   }
   void send(const Bytes& frame) override {
     iovec part{const_cast<uint8_t*>(frame.data()), frame.size()};

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/socket.h"
 #include "net/stream_state.h"
 
 namespace pagurus::net {
@@ -50,6 +49,14 @@ Result<StreamConfig> StreamConfig::from(const std::string& id, const schema::Net
   return config;
 }
 
+Result<std::unique_ptr<Stream>> Stream::create(StreamConfig config, const NetdevParts& parts) {
+  AddressInfo host(nullptr, &::freeaddrinfo);
+  if (const auto* inet = config.addr.as_inet(); inet != nullptr && !config.server) {
+    host = TRY_DOING(fmt::format("netdev '{}'", config.id), resolve(host_port(*inet), SOCK_STREAM, 0));
+  }
+  return std::unique_ptr<Stream>(new Stream(std::move(config), parts, std::move(host)));
+}
+
 Result<void> Stream::open() {
   CHECK(pending(), "a back end is opened once");
   std::string doing = fmt::format("netdev '{}'", config_.id);
@@ -70,7 +77,6 @@ Result<void> Stream::open_socket() {
     return {};
   }
   wanted_ = true;
-  // Who is to be tried again may come later; a name that cannot be, not.
   auto begun = begin_connect();
   if (!begun && config_.reconnect_ms == 0) return begun;
   return {};
@@ -127,7 +133,7 @@ void Stream::accept_one() {
 
 Result<void> Stream::begin_connect() {
   if (const auto* inet = config_.addr.as_inet()) {
-    connecting_ = TRY(connect_tcp(host_port(*inet)));
+    connecting_ = TRY(connect_tcp(host_port(*inet), *host_));
     return {};
   }
   const std::string& path = config_.addr.as_unix()->path;
@@ -202,9 +208,8 @@ void Stream::peer_gone() {
 // The worker has something for this thread to do.
 void Stream::attend() {
   drain_eventfd(attention_.get());
-  if (!connected_) return;
   if (port_.broken()) return peer_gone();
-  flush();
+  if (connected_) flush();
 }
 
 void Stream::flush() {
@@ -232,7 +237,7 @@ void Stream::freeze() {
   attention_watch_ = event::Watch();
   flush_watch_ = event::Watch();
   stop_seeking();
-  if (connected_ && port_.broken()) peer_gone();
+  if (port_.broken()) peer_gone();
 }
 
 void Stream::thaw() {
@@ -280,6 +285,9 @@ Result<void> Stream::take_state(StreamState& state) {
     return fail("it is a {} on the other side and a {} here", state.server ? "server" : "client",
                 config_.server ? "server" : "client");
   }
+  if (state.connecting && (state.server || !state.connection.empty())) {
+    return fail("it is to connect, but is a server or connected");
+  }
   if (!state.connection.empty()) {
     int fd = state.connection.front().get();
     TRY(check_connection(fd));
@@ -300,7 +308,9 @@ Result<void> Stream::take_state(StreamState& state) {
   if (state.connection.empty()) return {};
   // The workers stand still: the guest has not come yet.
   port_.connect(state.connection.front().take(), {std::move(state.received), std::move(state.unsent)});
-  connected_ = true;
+  // Its peer may have gone in between: thaw() tells, and seeks another.
+  port_.look();
+  connected_ = !port_.broken();
   return {};
 }
 

@@ -10,6 +10,9 @@
 // The connection and the listening socket move with the guest; whoever is connected notices nothing.  What is
 // not a connection yet does not move: the destination begins again.
 //
+// A client looks up the host's name once, when it is made: before the guest runs here, and on a destination before the
+// hand-over begins.  It tries that address ever after.
+//
 // A peer that breaks off, or sends what is no frame, is noticed by the worker, which tells the control thread
 // through attention_; only that one changes connections, while the worker is held still.
 //
@@ -21,6 +24,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "base/socket.h"
 #include "base/unix_listener.h"
 #include "net/netdev.h"
 #include "net/stream_port.h"
@@ -41,8 +45,8 @@ struct StreamConfig {
 
 class Stream final : public Backend {
  public:
-  // The back end is pending.
-  Stream(StreamConfig config, const NetdevParts& parts) : config_(std::move(config)), parts_(parts) {}
+  // The back end is pending.  Waits for a name server if a client's addr.host is a name.
+  static Result<std::unique_ptr<Stream>> create(StreamConfig config, const NetdevParts& parts);
 
   const std::string& id() const override { return config_.id; }
   std::string_view kind() const override { return "stream"; }
@@ -67,6 +71,9 @@ class Stream final : public Backend {
   void release() override;
 
  private:
+  Stream(StreamConfig config, const NetdevParts& parts, AddressInfo host)
+      : config_(std::move(config)), parts_(parts), host_(std::move(host)) {}
+
   Result<void> open_socket();
   Result<void> open_server();
   Result<void> take_state(StreamState& state);
@@ -93,6 +100,7 @@ class Stream final : public Backend {
 
   StreamConfig config_;
   NetdevParts parts_;
+  AddressInfo host_;  // of a client, of addr.type=inet
   BackendListener* listener_ = nullptr;
 
   UniqueFd attention_;  // not there: pending

@@ -191,6 +191,12 @@ void StreamPort::connect(UniqueFd socket, StreamRemains remains) {
   if (!unsent_.empty()) signal_eventfd(attention_);
 }
 
+void StreamPort::look() {
+  uint8_t byte = 0;
+  ssize_t result = ::recv(socket_.get(), &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK);
+  if (result <= 0) (void)read_failed(result);
+}
+
 void StreamPort::disconnect() { connect({}, {}); }
 
 StreamRemains StreamPort::remains() const {

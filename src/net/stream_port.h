@@ -40,9 +40,12 @@ class StreamPort final : public Port {
   int fd() const override { return socket_.get(); }
   IoResult receive(std::span<const iovec> frame) override;
   IoResult transmit(std::span<const iovec> frame) override;
+  PortFailure failure() override { return PortFailure::kConnectionOver; }
 
   void connect(UniqueFd socket, StreamRemains remains);
   void disconnect();
+  // Notices that the peer has gone and has left nothing to read.
+  void look();
   StreamRemains remains() const;
 
   // The peer is gone, or has sent what is no frame; then break_reason() says which.

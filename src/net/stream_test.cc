@@ -56,7 +56,7 @@ class StreamTest : public ::testing::Test {
     return StreamConfig::from(options.id, *options.as_stream());
   }
   std::unique_ptr<Stream> make(const std::string& text) {
-    auto stream = std::make_unique<Stream>(*parse(text), NetdevParts{fds_, *loop_, events_});
+    auto stream = *Stream::create(*parse(text), {fds_, *loop_, events_});
     stream->set_listener(&front_end_);
     return stream;
   }
@@ -95,21 +95,25 @@ class StreamTest : public ::testing::Test {
     ASSERT_EQ(::write(peer.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
   }
   // Hands `from` over to a new back end with the same options.
-  std::unique_ptr<Stream> move(Stream& from, const std::string& text) {
+  std::unique_ptr<Stream> move(
+      Stream& from, const std::string& text, const std::function<void()>& in_between = [] {}) {
     from.freeze();
     vmstate::Writer writer;
     EXPECT_TRUE(from.save(writer).has_value());
     std::vector<UniqueFd> fds;
     for (int fd : writer.fds()) fds.push_back(*duplicate(fd));
     vmstate::Reader reader(writer.bytes(), std::move(fds));
+    in_between();
     auto to = make(text);
     auto adopted = to->adopt(reader);
     EXPECT_TRUE(adopted.has_value()) << adopted.error().message();
     from.release();
+    connected_when_adopted_ = to->connected();
     to->thaw();
     return to;
   }
 
+  bool connected_when_adopted_ = false;
   NamedFds fds_;
   std::unique_ptr<event::Loop> loop_;
   Events events_;
@@ -282,6 +286,53 @@ TEST_F(StreamTest, a_client_connects_again_also_after_it_has_moved_alone) {
   listener = std::make_unique<UnixListener>(*UnixListener::bind(path_));
   turn_until([&] { return client->connected(); });
   EXPECT_EQ(events_.seen, "+-+");
+}
+
+TEST_F(StreamTest, a_client_whose_peer_went_while_it_moved_connects_again) {
+  auto listener = *listen_tcp({"127.0.0.1", "0"});
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  std::string options =
+      "addr.type=inet,addr.host=127.0.0.1,reconnect-ms=1,addr.port=" + std::to_string(ntohs(address.sin_port));
+  auto client = make(options);
+  ASSERT_TRUE(client->open().has_value());
+  client->thaw();
+  turn_until([&] { return client->connected(); });
+  UniqueFd peer(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  client = move(*client, options, [&] { peer.reset(); });
+  EXPECT_FALSE(connected_when_adopted_);
+  turn_until([&] { return client->connected(); });
+  EXPECT_EQ(events_.seen, "+-+");
+  EXPECT_TRUE(UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+}
+
+TEST_F(StreamTest, a_server_whose_peer_went_while_it_moved_takes_the_next) {
+  auto server = make(unix_path() + ",server=on");
+  ASSERT_TRUE(server->open().has_value());
+  server->thaw();
+  auto first = connect_unix(path_);
+  turn_until([&] { return server->connected(); });
+  auto second = connect_unix(path_);
+  server = move(*server, unix_path() + ",server=on", [&] { first->socket.reset(); });
+  EXPECT_FALSE(connected_when_adopted_);
+  turn_until([&] { return server->connected(); });
+  EXPECT_EQ(events_.seen, "+-+");
+  send(second->socket, framed(Bytes(60, 4)));
+  EXPECT_EQ(receive(server->port(0)), Bytes(60, 4));
+}
+
+TEST_F(StreamTest, what_a_peer_sent_before_it_went_arrives_after_the_move) {
+  std::unique_ptr<Stream> stream;
+  UniqueFd peer = connect(stream);
+  stream = move(*stream, "addr.type=fd,addr.str=c", [&] {
+    send(peer, framed(Bytes(60, 4)));
+    peer.reset();
+  });
+  EXPECT_TRUE(connected_when_adopted_);
+  EXPECT_EQ(receive(stream->port(0)), Bytes(60, 4));
+  receive(stream->port(0), IoStatus::kDropped);
+  turn_until([&] { return !stream->connected(); });
 }
 
 TEST_F(StreamTest, a_client_that_finds_nobody_fails_unless_it_may_try_again) {
