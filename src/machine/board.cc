@@ -52,12 +52,14 @@ Result<void> Board::build_nics() {
 }
 
 Result<std::unique_ptr<device::VirtioNet>> Board::make_nic(const NicPlan& plan) {
-  return device::VirtioNet::create({.config = plan.config,
-                                    .backend = *plan.backend,
-                                    .memory = memory_,
-                                    .mmio = mmio_,
-                                    .msi = *msi_,
-                                    .doorbells = *doorbells_});
+  return device::VirtioNet::create(
+      {.config = plan.config,
+       .backend = *plan.backend,
+       .memory = memory_,
+       .mmio = mmio_,
+       .msi = *msi_,
+       .doorbells = *doorbells_,
+       .on_rx_filter_changed = [this, id = plan.config.id] { listener_.rx_filter_changed(id); }});
 }
 
 Result<void> Board::plug(std::unique_ptr<device::VirtioNet>&& nic, NicPlan&& plan) {

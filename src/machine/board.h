@@ -34,6 +34,8 @@ class BoardListener {
   // hotplug()->take_ejected() has something to tell.
   virtual void guest_ejected() = 0;
   virtual void guest_failed(const std::string& why) = 0;
+  // A NIC's driver has changed what it wants to receive.
+  virtual void rx_filter_changed(const std::string& nic) = 0;
 };
 
 struct DeviceSection {

@@ -199,6 +199,14 @@ void Machine::Impl::guest_failed(const std::string& why) {
   environment_.loop.post([this, why] { fail_guest(why); });
 }
 
+void Machine::Impl::rx_filter_changed(const std::string& nic) {
+  environment_.loop.post(
+      [this, moment = Moment{.event = Event::kRxFilterChanged, .at_ns = realtime_ns(), .device = nic}] {
+        // Nothing is told in a pause.
+        state_ == RunState::kFinishMigrate ? moments_.push_back(moment) : tell(moment);
+      });
+}
+
 void Machine::Impl::fail_guest(const std::string& why) {
   if (state_ == RunState::kFinishMigrate) {
     // It failed in its last moment: save() refuses it, and resume() comes back to this.
@@ -226,6 +234,7 @@ void Machine::Impl::tell(const Moment& moment) {
       case Event::kDeviceDeleted: observer->on_device_deleted(moment.at_ns, moment.device); break;
       case Event::kNetdevConnected: observer->on_netdev_connected(moment.at_ns, moment.netdev, moment.peer); break;
       case Event::kNetdevDisconnected: observer->on_netdev_disconnected(moment.at_ns, moment.netdev); break;
+      case Event::kRxFilterChanged: observer->on_rx_filter_changed(moment.at_ns, moment.device); break;
     }
   }
 }
@@ -306,6 +315,8 @@ Result<void> Machine::delete_netdev(const std::string& id) { return impl_->delet
 Result<void> Machine::add_device(const schema::DeviceOptions& options) { return impl_->add_device(options); }
 Result<void> Machine::delete_device(const std::string& id) { return impl_->delete_device(id); }
 NetworkOptions Machine::network_options() const { return impl_->network_options(); }
+std::vector<NicReport> Machine::nics() const { return impl_->nics(); }
+Result<std::vector<RxFilterReport>> Machine::rx_filters(const std::string& id) { return impl_->rx_filters(id); }
 const Config& Machine::config() const { return impl_->config_; }
 std::vector<BackendReport> Machine::backends() const { return impl_->backends(); }
 std::vector<int> Machine::vcpu_thread_ids() const { return impl_->board_->vcpus().thread_ids(); }

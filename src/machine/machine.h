@@ -16,6 +16,8 @@
 
 #include "base/named_fds.h"
 #include "base/result.h"
+#include "device/virtio_net/counters.h"
+#include "device/virtio_net/rx_filter.h"
 #include "event/loop.h"
 #include "machine/config.h"
 #include "machine/run_state.h"
@@ -39,6 +41,8 @@ class MachineObserver {
   // netdev: the id of a back end that somebody has connected to, or left.
   virtual void on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) = 0;
   virtual void on_netdev_disconnected(int64_t at_ns, const std::string& netdev) = 0;
+  // A NIC's driver has changed what it wants to receive; not told again before somebody has asked for it.
+  virtual void on_rx_filter_changed(int64_t at_ns, const std::string& id) = 0;
 };
 
 // One line of query-backend-transfer-support and of `pagurusctl status`.
@@ -57,6 +61,18 @@ struct NetworkOptions {
   bool changed = false;  // something was plugged or unplugged since the process was started
   std::vector<schema::Netdev> netdevs;
   std::vector<schema::DeviceOptions> devices;
+};
+
+// What a NIC has done, and what its driver wants to receive.
+struct NicReport {
+  std::string id;
+  std::string netdev;
+  std::vector<device::PairCounters> pairs;
+  uint64_t control_kicks;
+};
+struct RxFilterReport {
+  std::string id;
+  device::RxFilter filter;
 };
 
 class Handover;
@@ -104,6 +120,9 @@ class Machine {
   // Asks the guest to let the device go; on_device_deleted() tells when it has.
   Result<void> delete_device(const std::string& id);
   NetworkOptions network_options() const;
+  std::vector<NicReport> nics() const;
+  // id: of a NIC; empty: of every one.
+  Result<std::vector<RxFilterReport>> rx_filters(const std::string& id);
 
   const Config& config() const;
   std::vector<BackendReport> backends() const;

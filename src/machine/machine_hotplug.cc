@@ -190,6 +190,26 @@ device::VirtioNet* Machine::Impl::find_nic(const std::string& id) const {
   return found == nics.end() ? nullptr : found->get();
 }
 
+std::vector<NicReport> Machine::Impl::nics() const {
+  std::vector<NicReport> reports;
+  for (const auto& nic : board_->nics()) {
+    reports.push_back({.id = nic->config().id,
+                       .netdev = nic->config().netdev,
+                       .pairs = nic->pair_counters(),
+                       .control_kicks = nic->control_kicks()});
+  }
+  return reports;
+}
+
+Result<std::vector<RxFilterReport>> Machine::Impl::rx_filters(const std::string& id) {
+  if (!id.empty() && find_nic(id) == nullptr) return fail("invalid net client name: {}", id);
+  std::vector<RxFilterReport> reports;
+  for (auto& nic : board_->nics()) {
+    if (id.empty() || nic->config().id == id) reports.push_back({.id = nic->config().id, .filter = nic->rx_filter()});
+  }
+  return reports;
+}
+
 // As if it were the next -device of the command line; but what has been unplugged has left a gap, and the ids
 // and MAC addresses behind it are taken.
 unsigned Machine::Impl::free_nic_index() const {

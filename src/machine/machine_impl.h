@@ -50,6 +50,8 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   Result<void> add_device(const schema::DeviceOptions& options);
   Result<void> delete_device(const std::string& id);
   NetworkOptions network_options() const;
+  std::vector<NicReport> nics() const;
+  Result<std::vector<RxFilterReport>> rx_filters(const std::string& id);
   bool runs() const { return state_ == RunState::kRunning; }
 
   // Handover.
@@ -88,7 +90,8 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
     kPowerdown,
     kDeviceDeleted,
     kNetdevConnected,
-    kNetdevDisconnected
+    kNetdevDisconnected,
+    kRxFilterChanged,
   };
   struct Moment {
     Event event;
@@ -100,11 +103,12 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
     schema::SocketAddress peer;
   };
 
-  // BoardListener, on vCPU threads.
+  // BoardListener, on vCPU threads and NICs' workers.
   void guest_power_off() override { request(GuestRequest::kPowerOff); }
   void guest_reset() override { request(GuestRequest::kReset); }
   void guest_ejected() override { post_removal(); }
   void guest_failed(const std::string& why) override;
+  void rx_filter_changed(const std::string& nic) override;
   void request(GuestRequest request);
   // On the control thread.
   Result<void> check_not_quitting() const;

@@ -1,4 +1,4 @@
-// Commands about the guest's machine: run state, reset, power, identity, links.
+// Commands about the guest's machine: run state, reset, power, identity, devices.
 #include "monitor/commands.h"
 #include "monitor/to_schema.h"
 
@@ -53,27 +53,6 @@ class MachineCommands final : public schema::MachineCommands {
   machine::Machine& machine_;
 };
 
-class NetCommands final : public schema::NetCommands {
- public:
-  explicit NetCommands(machine::Machine& machine) : machine_(machine) {}
-
-  Result<void> set_link(qapi::Call&, schema::SetLinkArguments arguments) override {
-    return machine_.set_link(arguments.name, arguments.up);
-  }
-  Result<void> netdev_add(qapi::Call&, schema::Netdev options) override { return machine_.add_netdev(options); }
-  Result<void> netdev_del(qapi::Call&, schema::NetdevDelArguments arguments) override {
-    return machine_.delete_netdev(arguments.id);
-  }
-  Result<schema::NetworkOptions> query_network_options(qapi::Call&) override {
-    machine::NetworkOptions network = machine_.network_options();
-    return schema::NetworkOptions{
-        .changed = network.changed, .netdevs = std::move(network.netdevs), .devices = std::move(network.devices)};
-  }
-
- private:
-  machine::Machine& machine_;
-};
-
 }  // namespace
 
 std::unique_ptr<schema::RunStateCommands> make_run_state_commands(Services services) {
@@ -81,9 +60,6 @@ std::unique_ptr<schema::RunStateCommands> make_run_state_commands(Services servi
 }
 std::unique_ptr<schema::MachineCommands> make_machine_commands(Services services) {
   return std::make_unique<MachineCommands>(services.machine);
-}
-std::unique_ptr<schema::NetCommands> make_net_commands(Services services) {
-  return std::make_unique<NetCommands>(services.machine);
 }
 
 }  // namespace pagurus::monitor

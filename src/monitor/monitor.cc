@@ -99,4 +99,8 @@ void Monitor::on_netdev_disconnected(int64_t at_ns, const std::string& netdev) {
   emit(schema::netdev_stream_disconnected_event({.netdev_id = netdev}), at_ns);
 }
 
+void Monitor::on_rx_filter_changed(int64_t at_ns, const std::string& id) {
+  emit(schema::nic_rx_filter_changed_event({.name = id, .path = "/machine/peripheral/" + id}), at_ns);
+}
+
 }  // namespace pagurus::monitor

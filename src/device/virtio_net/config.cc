@@ -90,6 +90,7 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
   if (config.speed.value_or(0) > INT32_MAX) return fail("{}: speed is larger than {}", doing, INT32_MAX);
   TRY_DOING(doing, config.settle_control(options, defaults));
   config.backend_transfer = options.backend_transfer.value_or(defaults.backend_transfer);
+  config.counters_move = defaults.on("counters-move");
   return config;
 }
 

@@ -62,6 +62,7 @@ struct VirtioNetConfig {
   uint16_t rx_queue_size = 256;  // a power of two, 256..1024
   uint16_t tx_queue_size = 256;
   bool backend_transfer = false;
+  bool counters_move = true;  // no option: as the machine type has it
 
   static Result<VirtioNetConfig> from(const schema::VirtioNetPciOptions& options, const Defaults& defaults);
 

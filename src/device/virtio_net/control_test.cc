@@ -239,6 +239,7 @@ TEST_P(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
 }
 
 TEST_P(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
+  config.counters_move = false;
   start_with_all();
   for (const Command& each : kEveryCommand) EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
   EXPECT_EQ(vmm->mmio.read(kBar + 0x2002, 4), 0x0700'0000u) << "the address it set";
@@ -301,6 +302,7 @@ TEST_P(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
   ASSERT_TRUE(eventually([&] { return rx.used() == 1; }));
   EXPECT_EQ(guest_bytes(buffer + kNetHeaderBytes, 60), mine);
   EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+  EXPECT_EQ(vmm->net->counters().rx_filtered, 1u);
   hand_over();
   vmm->net->thaw();
   offer_rx(2048);
@@ -308,7 +310,48 @@ TEST_P(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
   inject(other);
   inject(mine);
   ASSERT_TRUE(eventually([&] { return rx.used() == 2; }));
-  EXPECT_EQ(vmm->net->counters().rx_packets, 1u) << "the filter moved with the guest";
+  EXPECT_EQ(vmm->net->counters().rx_packets, 2u) << "the filter moved with the guest";
+  EXPECT_EQ(vmm->net->counters().rx_filtered, 2u);
+}
+
+TEST_P(ControlTest, counters_go_on_after_a_hand_over) {
+  start_with_all();
+  check_traffic(kPairs, 1);
+  vmm->freeze();
+  auto before = vmm->net->pair_counters();
+  uint64_t commands = vmm->net->control_kicks();
+  EXPECT_GE(commands, 1u);
+  hand_over();
+  auto after = vmm->net->pair_counters();
+  for (unsigned i = 0; i < kPairs; ++i) EXPECT_EQ(after[i].numbers(), before[i].numbers()) << i;
+  EXPECT_EQ(vmm->net->control_kicks(), commands);
+  vmm->net->thaw();
+  check_traffic(kPairs, 1);
+  EXPECT_EQ(vmm->net->counters().rx_packets, 2 * kPairs);
+}
+
+TEST_P(ControlTest, counters_begin_anew_where_the_machine_type_does_not_move_them) {
+  config.counters_move = false;
+  start_with_all();
+  check_traffic(kPairs, 1);
+  hand_over();
+  EXPECT_EQ(vmm->net->counters().rx_packets, 0u);
+}
+
+TEST_P(ControlTest, a_change_of_the_filter_is_told_once_until_somebody_asks) {
+  start(kCommands | kNetMq);
+  EXPECT_EQ(command(0, 0, {0}, kControlQueue), 0);
+  EXPECT_EQ(vmm->rx_filter_changes, 1);
+  EXPECT_EQ(command(2, 0, {5, 0}, kControlQueue), 0);
+  EXPECT_EQ(vmm->rx_filter_changes, 1);
+  auto filter = vmm->net->rx_filter();
+  EXPECT_FALSE(filter.promisc);
+  EXPECT_EQ(filter.vlan_list(), std::vector{5u});
+  EXPECT_EQ(vmm->rx_filter_changes, 1);
+  EXPECT_EQ(command(2, 0, {5}, kControlQueue), 1);
+  EXPECT_EQ(vmm->rx_filter_changes, 1) << "nothing has changed";
+  EXPECT_EQ(command(2, 1, {5, 0}, kControlQueue), 0);
+  EXPECT_EQ(vmm->rx_filter_changes, 2);
 }
 
 TEST_P(ControlTest, a_link_is_up_while_the_back_end_is_connected) {

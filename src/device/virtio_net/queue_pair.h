@@ -76,6 +76,8 @@ class QueuePair {
 
   std::optional<virtio::QueuePosition> position(Direction direction) const;
   const AtomicNetCounters& counters() const { return counters_; }
+  // While the worker is frozen.
+  void go_on_counting(const std::array<uint64_t, PairCounters::kCount>& from) { counters_.go_on_from(from); }
 
  private:
   // A driver's session with the pair.

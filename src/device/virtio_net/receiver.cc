@@ -59,6 +59,7 @@ virtio::RingResult<Receiver::Outcome> Receiver::move_frames(unsigned budget) {
     size_t bytes = result.bytes + (mode_.backend_header ? 0 : kNetHeaderBytes);
     if (!wanted(bytes)) {
       note_written(bytes);
+      counters_.rx_filtered.fetch_add(1, std::memory_order_relaxed);
     } else if (bytes <= room_) {
       place(bytes);
     } else {

@@ -75,6 +75,14 @@ ControlAnswer RxFilter::remove_vlan(std::span<const uint8_t> data) {
   return answer(vlan.has_value());
 }
 
+std::vector<unsigned> RxFilter::vlan_list() const {
+  std::vector<unsigned> list;
+  for (unsigned vlan = 0; vlan < 64 * vlans.size(); ++vlan) {
+    if ((vlans[vlan / 64] & bit(vlan)) != 0) list.push_back(vlan);
+  }
+  return list;
+}
+
 bool RxFilter::passes(const std::array<uint8_t, kLooksAt>& frame) const {
   if (promisc) return true;
   bool tagged = frame[12] == 0x81 && frame[13] == 0x00;

@@ -30,6 +30,8 @@ struct RxFilter {
 
   // Of a frame without its virtio header.
   bool passes(const std::array<uint8_t, kLooksAt>& frame) const;
+  // Those of `vlans`, in order.
+  std::vector<unsigned> vlan_list() const;
 
   bool promisc = true;
   bool allmulti = false;

@@ -63,6 +63,7 @@ ControlAnswer VirtioNet::execute(const ControlCommand& command) {
     case kVlan: {
       auto answer = ControlAnswer::kError;
       hold_others([&] { answer = set_filter(command); });
+      if (answer == ControlAnswer::kOk) tell_rx_filter_changed();
       return answer;
     }
     case kAnnounce:
@@ -95,6 +96,11 @@ ControlAnswer VirtioNet::set_filter(const ControlCommand& command) {
     default: break;
   }
   return ControlAnswer::kError;
+}
+
+// As QEMU: once, until somebody has asked what the driver wants now.
+void VirtioNet::tell_rx_filter_changed() {
+  if (!told_rx_filter_changed_.exchange(true)) on_rx_filter_changed_();
 }
 
 ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {

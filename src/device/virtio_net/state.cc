@@ -29,6 +29,8 @@ const vmstate::Description& VirtioNetState::description() {
       vmstate::field<&VirtioNetState::vlans>("vlans", {.max = RxFilter::kVlans / 64, .optional = true}),
       vmstate::field<&VirtioNetState::active_pairs>("active-pairs", {.max = net::kMaxQueuePairs, .optional = true}),
       vmstate::field<&VirtioNetState::offloads_off>("offloads-off", {.optional = true}),
+      vmstate::field<&VirtioNetState::counters>("counters", {.max = net::kMaxQueuePairs, .optional = true}),
+      vmstate::field<&VirtioNetState::control_kicks>("control-kicks", {.optional = true}),
   };
   static constexpr vmstate::Description kDescription{"virtio-net", 1, kFields};
   return kDescription;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/virtio_net/config.h"
+#include "device/virtio_net/counters.h"
 #include "vmstate/description.h"
 
 namespace pagurus::device {
@@ -36,6 +37,9 @@ struct VirtioNetState {
   std::vector<uint64_t> vlans;
   uint16_t active_pairs = 1;
   uint64_t offloads_off = 0;  // feature bits that it negotiated and has switched off
+  // What the device has done: each pair, or none at all.
+  std::vector<std::array<uint64_t, PairCounters::kCount>> counters;
+  uint64_t control_kicks = 0;
   static const vmstate::Description& description();
   Result<void> validate() const;
 };

@@ -40,7 +40,8 @@ VirtioNet::VirtioNet(const VirtioNetParts& parts, std::vector<uint16_t> queue_si
     : config_(parts.config),
       backend_(parts.backend),
       queue_sizes_(std::move(queue_sizes)),
-      context_{.device_id = config_.id, .backend = backend_} {
+      context_{.device_id = config_.id, .backend = backend_},
+      on_rx_filter_changed_(parts.on_rx_filter_changed) {
   context_.filter.mac = config_.mac;
 }
 
@@ -193,6 +194,12 @@ bool VirtioNet::announce() {
 
 void VirtioNet::announce_by_rarp() { signal_eventfd(announce_event_.get()); }
 
+RxFilter VirtioNet::rx_filter() {
+  std::lock_guard lock(settings_lock_);
+  told_rx_filter_changed_ = false;
+  return context_.filter;
+}
+
 NetCounters VirtioNet::counters() const {
   NetCounters sum{
       .kicks = control_kicks_, .interrupts = transport_->interrupts(), .guest_faults = transport_->guest_faults()};
@@ -200,6 +207,7 @@ NetCounters VirtioNet::counters() const {
     sum.rx_packets += pair.rx_packets;
     sum.rx_bytes += pair.rx_bytes;
     sum.rx_dropped += pair.rx_dropped;
+    sum.rx_filtered += pair.rx_filtered;
     sum.tx_packets += pair.tx_packets;
     sum.tx_bytes += pair.tx_bytes;
     sum.tx_dropped += pair.tx_dropped;
@@ -369,6 +377,10 @@ void VirtioNet::save(vmstate::Writer& writer) const {
     state.active_pairs = static_cast<uint16_t>(active_pairs_);
     state.offloads_off = offloads_off_;
   }
+  if (config_.counters_move) {
+    for (const PairCounters& pair : pair_counters()) state.counters.push_back(pair.numbers());
+    state.control_kicks = control_kicks_;
+  }
   vmstate::write_state(writer, state);
 }
 
@@ -413,6 +425,10 @@ Result<void> VirtioNet::load(vmstate::Reader& reader) {
     return fail("{}: frames for {} queue pairs where this device has {}", config_.id,
                 state.further_held_frames.size() + 1, pairs_.size());
   }
+  if (state.counters.size() > pairs_.size()) {
+    return fail("{}: counters of {} queue pairs where this device has {}", config_.id, state.counters.size(),
+                pairs_.size());
+  }
   if (active_) {
     TRY_DOING(config_.id, load_settings(state));
   } else {
@@ -421,6 +437,8 @@ Result<void> VirtioNet::load(vmstate::Reader& reader) {
   link_set_ = state.link_up;
   context_.link_up = state.link_up && state.carrier;
   announce_ = state.announce;
+  for (size_t i = 0; i < state.counters.size(); ++i) pairs_[i]->go_on_counting(state.counters[i]);
+  control_kicks_ = state.control_kicks;
   pairs_.front()->hold(std::move(state.held_frame));
   for (size_t i = 0; i < state.further_held_frames.size(); ++i) {
     pairs_[i + 1]->hold(std::move(state.further_held_frames[i]));

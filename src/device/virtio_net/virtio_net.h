@@ -59,6 +59,8 @@ struct VirtioNetParts {
   bus::IoBus& mmio;
   bus::MsiSink& msi;
   bus::Doorbells& doorbells;
+  // The driver has changed what it wants to receive, for the first time since rx_filter() told it.  On a worker.
+  std::function<void()> on_rx_filter_changed = [] {};
 };
 
 struct NamedSection {
@@ -96,9 +98,12 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   // frame soon, after thaw() if it is frozen now; none while the link is down.
   void announce_by_rarp();
 
+  // What the driver wants to receive now.
+  RxFilter rx_filter();
   // Of the whole device, and of each queue pair by itself.
   NetCounters counters() const;
   std::vector<PairCounters> pair_counters() const;
+  uint64_t control_kicks() const { return control_kicks_; }
   // Device status register, for status and tests (virtio 1.2, 2.1).
   uint8_t device_status() const { return transport_->status(); }
 
@@ -150,6 +155,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   void serve_control();
   ControlAnswer execute(const ControlCommand& command);
   ControlAnswer set_filter(const ControlCommand& command);
+  void tell_rx_filter_changed();
   ControlAnswer set_pairs(const ControlCommand& command);
   ControlAnswer set_offloads(const ControlCommand& command);
   void hold_others(const std::function<void()>& change);
@@ -159,6 +165,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   net::Backend& backend_;
   std::vector<uint16_t> queue_sizes_;
   PairContext context_;
+  std::function<void()> on_rx_filter_changed_;
+  std::atomic<bool> told_rx_filter_changed_{false};
   std::atomic<uint64_t> control_kicks_{0};
   std::atomic<bool> link_set_{true};  // by set_link()
   std::atomic<bool> announce_{false};

@@ -125,7 +125,8 @@ struct Vmm {
                                 .memory = ram,
                                 .mmio = mmio,
                                 .msi = msi,
-                                .doorbells = doorbells})) {
+                                .doorbells = doorbells,
+                                .on_rx_filter_changed = [this] { ++rx_filter_changes; }})) {
     EXPECT_TRUE(pci.add(net->function(), std::nullopt));
     EXPECT_TRUE(pci.assign_bars());
   }
@@ -155,6 +156,7 @@ struct Vmm {
   pci::testing::RecordingMsi msi;
   pci::testing::RecordingDoorbells doorbells;
   SocketBackend backend;
+  std::atomic<int> rx_filter_changes = 0;
   pci::PciBus pci{mmio, {.base = 0xc000'0000, .size = 0x100'0000}};
   std::unique_ptr<VirtioNet> net;
 };
