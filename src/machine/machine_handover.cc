@@ -89,6 +89,9 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
   // What came later is told where it is not as it was before.
   if (nic.packed) add("packed", on_off(nic.packed));
+  if (nic.host_uso) add("host_uso", on_off(nic.host_uso));
+  if (nic.guest_uso4) add("guest_uso4", on_off(nic.guest_uso4));
+  if (nic.guest_uso6) add("guest_uso6", on_off(nic.guest_uso6));
   if (nic.mq) add("mq", on_off(nic.mq));
   if (pairs > 1) add("queue pairs of its netdev", fmt::format("{}", pairs));
   if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));

@@ -15,12 +15,15 @@ constexpr std::array kCompat = {
     CompatProperty{"virtio-net-pci", "ctrl_vlan", false},
     CompatProperty{"virtio-net-pci", "ctrl_mac_addr", false},
     CompatProperty{"virtio-net-pci", "ctrl_guest_offloads", false},
+    CompatProperty{"virtio-net-pci", "host_uso", false},
+    CompatProperty{"virtio-net-pci", "guest_uso4", false},
+    CompatProperty{"virtio-net-pci", "guest_uso6", false},
     CompatProperty{"virtio-net-pci", "counters-move", false},
     CompatProperty{"virtio-net-pci", "backend-transfer", false},
     CompatProperty{"isa-serial", "backend-transfer", false},
 };
 constexpr std::span<const CompatProperty> kCompat10 = kCompat;
-constexpr std::span<const CompatProperty> kCompat11 = kCompat10.first(8);
+constexpr std::span<const CompatProperty> kCompat11 = kCompat10.first(11);
 
 // Declarations that have become younger since; in every type older than the change.
 #ifdef PAGURUS_VARIANT

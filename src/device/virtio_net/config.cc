@@ -84,6 +84,9 @@ Result<VirtioNetConfig> VirtioNetConfig::from(const schema::VirtioNetPciOptions&
   config.guest_tso4 = options.guest_tso4.value_or(true);
   config.guest_tso6 = options.guest_tso6.value_or(true);
   config.guest_ecn = options.guest_ecn.value_or(true);
+  config.host_uso = options.host_uso.value_or(defaults.on("host_uso"));
+  config.guest_uso4 = options.guest_uso4.value_or(defaults.on("guest_uso4"));
+  config.guest_uso6 = options.guest_uso6.value_or(defaults.on("guest_uso6"));
   config.mq = options.mq.value_or(false);
   config.speed = options.speed;
   config.duplex = options.duplex;

@@ -49,6 +49,9 @@ struct VirtioNetConfig {
   bool guest_tso4 = true;
   bool guest_tso6 = true;
   bool guest_ecn = true;
+  bool host_uso = true;
+  bool guest_uso4 = true;
+  bool guest_uso6 = true;
   bool ctrl_vq = true;  // a control queue; what follows needs it
   bool guest_announce = true;
   bool ctrl_rx = false;        // receive modes, table of MAC addresses

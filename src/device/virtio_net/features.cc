@@ -8,7 +8,7 @@ namespace {
 uint64_t when(bool offered, uint64_t feature) { return offered ? feature : 0; }
 
 net::Offloads able(const net::Backend& backend) {
-  if (backend.pending()) return {.csum = true, .tso4 = true, .tso6 = true, .ecn = true};
+  if (backend.pending()) return {.csum = true, .tso4 = true, .tso6 = true, .ecn = true, .uso4 = true, .uso6 = true};
   // Without a header there is no place to say that a checksum is missing.
   return backend.vnet_header() ? backend.offloads() : net::Offloads{};
 }
@@ -43,14 +43,17 @@ uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend
   features |= when(config.guest_csum && config.guest_tso4 && tso4, kNetGuestTso4);
   features |= when(config.guest_csum && config.guest_tso6 && tso6, kNetGuestTso6);
   features |= when(config.guest_ecn && ecn && (features & (kNetGuestTso4 | kNetGuestTso6)) != 0, kNetGuestEcn);
+  features |= when(config.csum && config.host_uso && host.csum && host.uso4 && host.uso6, kNetHostUso);
+  features |= when(config.guest_csum && config.guest_uso4 && host.csum && host.uso4, kNetGuestUso4);
+  features |= when(config.guest_csum && config.guest_uso6 && host.csum && host.uso6, kNetGuestUso6);
   return features;
 }
 
 bool net_features_consistent(uint64_t features) {
   auto requires_any = [&](uint64_t feature, uint64_t of) { return (features & feature) == 0 || (features & of) != 0; };
-  return requires_any(kNetGuestTso4 | kNetGuestTso6, kNetGuestCsum) &&
+  return requires_any(kNetGuestTso4 | kNetGuestTso6 | kNetGuestUso4 | kNetGuestUso6, kNetGuestCsum) &&
          requires_any(kNetGuestEcn, kNetGuestTso4 | kNetGuestTso6) &&
-         requires_any(kNetHostTso4 | kNetHostTso6, kNetCsum) &&
+         requires_any(kNetHostTso4 | kNetHostTso6 | kNetHostUso, kNetCsum) &&
          requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) &&
          requires_any(kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr, kNetCtrlVq);
 }
@@ -59,7 +62,9 @@ net::Offloads net_offloads(uint64_t features) {
   return {.csum = (features & kNetGuestCsum) != 0,
           .tso4 = (features & kNetGuestTso4) != 0,
           .tso6 = (features & kNetGuestTso6) != 0,
-          .ecn = (features & kNetGuestEcn) != 0};
+          .ecn = (features & kNetGuestEcn) != 0,
+          .uso4 = (features & kNetGuestUso4) != 0,
+          .uso6 = (features & kNetGuestUso6) != 0};
 }
 
 }  // namespace pagurus::device

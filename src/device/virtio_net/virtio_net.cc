@@ -343,7 +343,8 @@ Result<void> VirtioNet::place_control_queue(uint64_t features) {
 
 size_t VirtioNet::likely_frame(uint64_t features) const {
   constexpr size_t kEthernet = 18;  // header and a VLAN tag
-  if ((features & (kNetGuestTso4 | kNetGuestTso6)) != 0) return kMaxNetFrame;
+  constexpr uint64_t kLarge = kNetGuestTso4 | kNetGuestTso6 | kNetGuestUso4 | kNetGuestUso6;
+  if ((features & kLarge) != 0) return kMaxNetFrame;
   return kNetHeaderBytes + kEthernet + std::max<size_t>(1500, config_.host_mtu);
 }
 

@@ -44,6 +44,23 @@ TEST_F(VirtioNetTest, packed_rings_are_offered_when_asked_for) {
   EXPECT_EQ(body(wire_frame()), frame_of(60, 2)) << "but not forced upon a driver";
 }
 
+TEST_F(VirtioNetTest, large_datagrams_are_offered_and_agreed_on_where_the_back_end_can) {
+  constexpr uint64_t kUso = kNetHostUso | kNetGuestUso4 | kNetGuestUso6;
+  power_on();
+  EXPECT_EQ(offered() & kUso, 0u);
+  vmm->backend.able.uso4 = vmm->backend.able.uso6 = true;
+  EXPECT_EQ(offered() & kUso, kUso);
+  EXPECT_FALSE(negotiate(virtio::kFeatureVersion1 | kNetGuestUso4)) << "without checksum";
+  EXPECT_FALSE(negotiate(virtio::kFeatureVersion1 | kNetHostUso)) << "without checksum";
+  start_driver(kUso | kNetCsum | kNetGuestCsum);
+  EXPECT_EQ(vmm->backend.agreed, (net::Offloads{.csum = true, .uso4 = true, .uso6 = true}));
+  VirtioNetConfig older = nic();
+  older.host_uso = older.guest_uso4 = older.guest_uso6 = false;
+  power_on(older);
+  vmm->backend.able.uso4 = vmm->backend.able.uso6 = true;
+  EXPECT_EQ(offered() & kUso, 0u);
+}
+
 TEST_F(VirtioNetTest, features_that_make_no_sense_are_not_accepted) {
   power_on();
   EXPECT_FALSE(negotiate(kNetMac)) << "without VERSION_1";
