@@ -88,7 +88,6 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   add("rx_queue_size", fmt::format("{}", nic.rx_queue_size));
   add("tx_queue_size", fmt::format("{}", nic.tx_queue_size));
   // What came later is told where it is not as it was before.
-  if (nic.packed) add("packed", on_off(nic.packed));
   if (nic.host_uso) add("host_uso", on_off(nic.host_uso));
   if (nic.guest_uso4) add("guest_uso4", on_off(nic.guest_uso4));
   if (nic.guest_uso6) add("guest_uso6", on_off(nic.guest_uso6));
@@ -102,6 +101,7 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   if (nic.ctrl_guest_offloads) add("ctrl_guest_offloads", on_off(nic.ctrl_guest_offloads));
   if (nic.speed) add("speed", fmt::format("{}", *nic.speed));
   if (nic.duplex) add("duplex", std::string(schema::to_string(*nic.duplex)));
+  if (nic.packed) add("packed", on_off(nic.packed));
 }
 
 }  // namespace

@@ -51,7 +51,6 @@ class PackedRing {
   static Result<PackedRing> activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                      const memory::GuestMemory& memory);
 
-  uint16_t size() const { return size_; }
   QueuePosition position() const { return position_; }
 
   RingResult<bool> pop(DescriptorChain& chain);

@@ -15,8 +15,8 @@ Result<Queue> Queue::activate(const QueueConfig& config, uint16_t max_size, Queu
   if (config.size == 0 || config.size > max_size) {
     return fail("the queue size {} is not from 1 to {}", config.size, max_size);
   }
-  if (features.packed) return Queue(memory, TRY(PackedRing::activate(config, features, position, memory)));
-  return Queue(memory, TRY(SplitRing::activate(config, features, position, memory)));
+  if (features.packed) return Queue(memory, config, TRY(PackedRing::activate(config, features, position, memory)));
+  return Queue(memory, config, TRY(SplitRing::activate(config, features, position, memory)));
 }
 
 RingResult<bool> Queue::pop_or_enable_kicks(DescriptorChain& chain) {

@@ -41,9 +41,9 @@ class Queue {
   static Result<Queue> activate(const QueueConfig& config, uint16_t max_size, QueueFeatures features,
                                 QueuePosition position, const memory::GuestMemory& memory);
 
-  uint16_t size() const {
-    return std::visit([](const auto& ring) { return ring.size(); }, ring_);
-  }
+  uint16_t size() const { return config_.size; }
+  // What it was made from.
+  const QueueConfig& config() const { return config_; }
   QueuePosition position() const {
     return std::visit([](const auto& ring) { return ring.position(); }, ring_);
   }
@@ -82,9 +82,11 @@ class Queue {
 
  private:
   template <class Ring>
-  Queue(const memory::GuestMemory& memory, Ring ring) : memory_(memory), ring_(std::move(ring)) {}
+  Queue(const memory::GuestMemory& memory, const QueueConfig& config, Ring ring)
+      : memory_(memory), config_(config), ring_(std::move(ring)) {}
 
   const memory::GuestMemory& memory_;
+  QueueConfig config_;
   std::variant<SplitRing, PackedRing> ring_;
 };
 

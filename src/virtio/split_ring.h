@@ -49,7 +49,6 @@ class SplitRing {
   static Result<SplitRing> activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                     const memory::GuestMemory& memory);
 
-  uint16_t size() const { return size_; }
   QueuePosition position() const { return position_; }
 
   RingResult<bool> pop(DescriptorChain& chain);

@@ -38,8 +38,8 @@ VirtioNetConfig full_nic() {
   return config;
 }
 
-struct ControlTest : LayoutTest {
-  ControlTest() {
+struct ControlTest : VirtioNetTest {
+  explicit ControlTest(Layout rings_layout = Layout::kSplit) : VirtioNetTest(rings_layout) {
     config = full_nic();
     config.packed = layout == Layout::kPacked;
     config.mq = true;
@@ -127,10 +127,14 @@ struct ControlTest : LayoutTest {
   std::vector<std::unique_ptr<DriverRing>> rings;
 };
 
-INSTANTIATE_TEST_SUITE_P(Layouts, ControlTest, ::testing::Values(Layout::kSplit, Layout::kPacked),
+struct ControlLayoutTest : ControlTest, ::testing::WithParamInterface<Layout> {
+  ControlLayoutTest() : ControlTest(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Layouts, ControlLayoutTest, ::testing::Values(Layout::kSplit, Layout::kPacked),
                          ::testing::PrintToStringParamName());
 
-TEST_P(ControlTest, registers_tell_of_every_pair) {
+TEST_F(ControlTest, registers_tell_of_every_pair) {
   vmm = make();
   vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
   EXPECT_EQ(common(0x12, 2), kControlQueue + 1) << "queues";
@@ -140,7 +144,7 @@ TEST_P(ControlTest, registers_tell_of_every_pair) {
   EXPECT_EQ(offered() & kNetSpeedDuplex, 0u);
 }
 
-TEST_P(ControlTest, a_link_has_the_speed_it_was_given) {
+TEST_F(ControlTest, a_link_has_the_speed_it_was_given) {
   config.speed = 10'000;
   config.duplex = schema::NetDuplex::kFull;
   vmm = make();
@@ -150,7 +154,7 @@ TEST_P(ControlTest, a_link_has_the_speed_it_was_given) {
   EXPECT_NE(offered() & kNetSpeedDuplex, 0u);
 }
 
-TEST_P(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
+TEST_P(ControlLayoutTest, a_pair_serves_once_the_driver_asks_for_it) {
   start(kCommands | kNetMq);
   EXPECT_EQ(vmm->backend.active_pairs, 1u);
   offer_frame(5, frame_of(60, 1));
@@ -174,7 +178,7 @@ TEST_P(ControlTest, a_pair_serves_once_the_driver_asks_for_it) {
   check_traffic(2, 9);
 }
 
-TEST_P(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
+TEST_P(ControlLayoutTest, without_mq_the_control_queue_is_behind_the_first_pair) {
   vmm = make();
   vmm->net->thaw();
   vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
@@ -199,7 +203,7 @@ TEST_P(ControlTest, without_mq_the_control_queue_is_behind_the_first_pair) {
   }
 }
 
-TEST_P(ControlTest, a_hand_over_between_a_command_and_its_answer) {
+TEST_P(ControlLayoutTest, a_hand_over_between_a_command_and_its_answer) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
     start_anew();
@@ -217,7 +221,7 @@ TEST_P(ControlTest, a_hand_over_between_a_command_and_its_answer) {
   }
 }
 
-TEST_P(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
+TEST_P(ControlLayoutTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   for (const Command& each : kEveryCommand) {
     SCOPED_TRACE(each.name);
     start_anew();
@@ -238,7 +242,7 @@ TEST_P(ControlTest, a_hand_over_between_an_answer_and_the_driver_s_look_at_it) {
   }
 }
 
-TEST_P(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
+TEST_F(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
   config.counters_move = false;
   start_with_all();
   for (const Command& each : kEveryCommand) EXPECT_EQ(command(each.group, each.code, each.data, kControlQueue), 0);
@@ -251,7 +255,7 @@ TEST_P(ControlTest, a_driver_finds_nothing_of_its_predecessor) {
   EXPECT_EQ(states.back(), vmm->save().back());
 }
 
-TEST_P(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
+TEST_P(ControlLayoutTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
   start_with_all();
   auto refused = [&](uint8_t group, uint8_t code, const Bytes& data) {
     EXPECT_EQ(command(group, code, data, kControlQueue), 1) << unsigned{group} << "/" << unsigned{code};
@@ -280,7 +284,7 @@ TEST_P(ControlTest, a_command_that_makes_no_sense_is_answered_with_an_error) {
   EXPECT_TRUE(eventually([&] { return (common(0x14, 1) & virtio::kStatusNeedsReset) != 0; })) << "no room";
 }
 
-TEST_P(ControlTest, commands_that_were_not_negotiated_are_refused) {
+TEST_F(ControlTest, commands_that_were_not_negotiated_are_refused) {
   start(kNetCtrlVq | kNetMq);
   for (const Command& each : kEveryCommand) {
     if (each.group == 3 || each.group == 4) continue;
@@ -288,7 +292,7 @@ TEST_P(ControlTest, commands_that_were_not_negotiated_are_refused) {
   }
 }
 
-TEST_P(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
+TEST_P(ControlLayoutTest, frames_that_the_driver_does_not_want_are_passed_over) {
   start(kCommands | kNetMq | kNetMrgRxbuf);
   EXPECT_EQ(command(0, 0, {0}, kControlQueue), 0);
   Bytes other = frame_of(60, 2);
@@ -314,7 +318,7 @@ TEST_P(ControlTest, frames_that_the_driver_does_not_want_are_passed_over) {
   EXPECT_EQ(vmm->net->counters().rx_filtered, 2u);
 }
 
-TEST_P(ControlTest, counters_go_on_after_a_hand_over) {
+TEST_F(ControlTest, counters_go_on_after_a_hand_over) {
   start_with_all();
   check_traffic(kPairs, 1);
   vmm->freeze();
@@ -330,7 +334,7 @@ TEST_P(ControlTest, counters_go_on_after_a_hand_over) {
   EXPECT_EQ(vmm->net->counters().rx_packets, 2 * kPairs);
 }
 
-TEST_P(ControlTest, counters_begin_anew_where_the_machine_type_does_not_move_them) {
+TEST_F(ControlTest, counters_begin_anew_where_the_machine_type_does_not_move_them) {
   config.counters_move = false;
   start_with_all();
   check_traffic(kPairs, 1);
@@ -338,7 +342,7 @@ TEST_P(ControlTest, counters_begin_anew_where_the_machine_type_does_not_move_the
   EXPECT_EQ(vmm->net->counters().rx_packets, 0u);
 }
 
-TEST_P(ControlTest, a_change_of_the_filter_is_told_once_until_somebody_asks) {
+TEST_F(ControlTest, a_change_of_the_filter_is_told_once_until_somebody_asks) {
   start(kCommands | kNetMq);
   EXPECT_EQ(command(0, 0, {0}, kControlQueue), 0);
   EXPECT_EQ(vmm->rx_filter_changes, 1);
@@ -354,7 +358,7 @@ TEST_P(ControlTest, a_change_of_the_filter_is_told_once_until_somebody_asks) {
   EXPECT_EQ(vmm->rx_filter_changes, 2);
 }
 
-TEST_P(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
+TEST_F(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
   start_with_all();
   auto status = [&] { return vmm->mmio.read(kBar + 0x2006, 2) & 1; };
   EXPECT_EQ(status(), 1u);
@@ -375,7 +379,7 @@ TEST_P(ControlTest, a_link_is_up_while_the_back_end_is_connected) {
   EXPECT_EQ(vmm->msi.count(kConfigMessage), 1u) << "this back end is connected, and the guest is told";
 }
 
-TEST_P(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
+TEST_F(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
   start_with_all();
   for (int round = 0; round < 20; ++round) {
     vmm->backend.listener().hold_still([&] { EXPECT_EQ(rx.used(), round); });
@@ -384,7 +388,7 @@ TEST_P(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
 }
 
 // Commands that hold the other workers, a machine that freezes all of them, and traffic, at once.
-TEST_P(ControlTest, commands_under_freezes_and_traffic_do_not_deadlock) {
+TEST_P(ControlLayoutTest, commands_under_freezes_and_traffic_do_not_deadlock) {
   start_with_all();
   std::atomic<bool> stop = false;
   std::thread control_thread([&] {

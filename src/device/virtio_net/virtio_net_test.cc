@@ -32,18 +32,6 @@ TEST_F(VirtioNetTest, a_back_end_without_header_offers_no_offload) {
   EXPECT_EQ(offered() & 0x3fff & ~(kNetMac | kNetMtu), 0u);
 }
 
-TEST_F(VirtioNetTest, packed_rings_are_offered_when_asked_for) {
-  power_on();
-  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, 0u);
-  VirtioNetConfig config = nic();
-  config.packed = true;
-  power_on(config);
-  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, virtio::kFeatureRingPacked);
-  start_driver(0);
-  send_tx(frame_of(60, 2));
-  EXPECT_EQ(body(wire_frame()), frame_of(60, 2)) << "but not forced upon a driver";
-}
-
 TEST_F(VirtioNetTest, large_datagrams_are_offered_and_agreed_on_where_the_back_end_can) {
   constexpr uint64_t kUso = kNetHostUso | kNetGuestUso4 | kNetGuestUso6;
   power_on();
@@ -75,6 +63,18 @@ TEST_F(VirtioNetTest, a_vector_that_does_not_exist_reads_back_as_none) {
   EXPECT_EQ(common(0x10, 2), 3u);
   set_common(0x10, 2, 4);
   EXPECT_EQ(common(0x10, 2), 0xffffu);
+}
+
+TEST_F(VirtioNetTest, packed_rings_are_offered_when_asked_for) {
+  power_on();
+  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, 0u);
+  VirtioNetConfig config = nic();
+  config.packed = true;
+  power_on(config);
+  EXPECT_EQ(offered() & virtio::kFeatureRingPacked, virtio::kFeatureRingPacked);
+  start_driver(0);
+  send_tx(frame_of(60, 2));
+  EXPECT_EQ(body(wire_frame()), frame_of(60, 2)) << "but not forced upon a driver";
 }
 
 TEST_F(VirtioNetTest, registers_are_reachable_through_configuration_space) {

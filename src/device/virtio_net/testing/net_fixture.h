@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 using virtio::testing::Buffer;
 using virtio::testing::DriverRing;
 using virtio::testing::Layout;
+using virtio::testing::RingBuilder;
 using Bytes = std::vector<uint8_t>;
 
 inline bool eventually(const std::function<bool()>& condition) {
