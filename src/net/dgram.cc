@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/socket.h"
 
@@ -12,6 +14,8 @@ namespace pagurus::net {
 namespace {
 
 constexpr int kMostEmpty = 64;
+// So short that the queue of 11 datagrams that a peer may have is not emptied much sooner.
+constexpr std::chrono::microseconds kWhilePeerIsFull(200);
 
 std::vector<uint8_t> bytes_of(const sockaddr* address, size_t size) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(address);
@@ -159,6 +163,8 @@ IoResult Dgram::transmit(std::span<const iovec> frame) {
   ssize_t size = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (size >= 0) return {IoStatus::kOk, static_cast<size_t>(size)};
   bool full = errno == EAGAIN || errno == EINTR;
+  // A socket that is not connected counts as writable even while its peer's queue is full, which may be for long.
+  if (errno == EAGAIN && family_of(remote_) == AF_UNIX) std::this_thread::sleep_for(kWhilePeerIsFull);
   return {full ? IoStatus::kWouldBlock : IoStatus::kDropped, 0};
 }
 

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ctime>
+
 #include "qapi/keyval.h"
 
 namespace pagurus::net {
@@ -81,6 +83,32 @@ TEST(Dgram, a_peer_that_was_not_there_is_no_lasting_failure) {
   EXPECT_EQ(port.failure(), PortFailure::kPassing);
   EXPECT_EQ(::poll(&ready, 1, 0), 0);
   EXPECT_EQ(port.failure(), PortFailure::kLasting);
+}
+
+// Which would otherwise keep a processor busy for as long as its peer likes.
+TEST(Dgram, waits_for_a_peer_whose_queue_is_full) {
+  std::string path = "/tmp/pagurus-dgram-" + std::to_string(::getpid());
+  UniqueFd peer = *bind_unix(path + "-peer", SOCK_DGRAM);
+  BoundPath bound;
+  bound.take(peer.get(), path + "-peer");
+  NamedFds fds;
+  Dgram dgram(*parse(",local.type=unix,remote.type=unix,local.path=" + path + ",remote.path=" + path + "-peer"), fds);
+  ASSERT_TRUE(dgram.open());
+  Port& port = dgram.port(0);
+  std::array<uint8_t, 60> buffer{};
+  iovec part{buffer.data(), buffer.size()};
+  while (port.transmit({&part, 1}).status == IoStatus::kOk) {
+  }
+  auto now = [](clockid_t clock) {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+  };
+  int64_t started = now(CLOCK_MONOTONIC), worked = now(CLOCK_THREAD_CPUTIME_ID);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(port.transmit({&part, 1}).status, IoStatus::kWouldBlock);
+  EXPECT_LT(now(CLOCK_THREAD_CPUTIME_ID) - worked, (now(CLOCK_MONOTONIC) - started) / 2);
+  EXPECT_EQ(::recv(peer.get(), buffer.data(), buffer.size(), 0), 60);
+  EXPECT_EQ(port.transmit({&part, 1}).status, IoStatus::kOk);
 }
 
 TEST(Dgram, what_arrives_is_checked) {

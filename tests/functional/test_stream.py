@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from guest import MAC, hand_over, prepare
-from wire import Host, StreamWire
+from test_multiqueue import check_at_nine_tenths_of_the_highest_rate
+from wire import Host, Plug, StreamWire
 
 pytestmark = pytest.mark.probe
 
@@ -78,6 +79,19 @@ def test_a_client_s_connection_moves_twenty_times_under_traffic(make_guest, dire
             with pytest.raises(TimeoutError):
                 sock.accept()
             process.quit()
+    (directory / "net").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("listen", [listen_unix, listen_tcp])
+def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate(make_guest, directory, listen):
+    sock, address = listen(directory)
+    with sock:
+        guest = make_guest(netdev=f"stream,id=n0,{address}")
+        process = guest.launch()
+        connection, _ = sock.accept()
+        with connection, Plug(StreamWire(connection), guest.tap):
+            guest.wait_until_ready()
+            check_at_nine_tenths_of_the_highest_rate(guest, process).quit()
     (directory / "net").unlink(missing_ok=True)
 
 
