@@ -16,6 +16,7 @@
 #include "net/dgram.h"
 #include "net/stream_state.h"
 #include "net/tap_state.h"
+#include "net/vhost_net_state.h"
 #include "pci/bus.h"
 #include "pci/function.h"
 #include "virtio/transport_state.h"
@@ -33,7 +34,8 @@ using DeclaredSections =
     Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState, device::UartState,
              device::PowerState, device::PciHotplugState, pci::PciFunctionState, virtio::TransportState,
              device::VirtioNetState, net::TapState, net::TapQueuesState, net::StreamState, net::DgramState,
-             chardev::NullState, chardev::StreamState, chardev::SocketState, monitor::ListenerState
+             net::VhostNetEarlyState, chardev::NullState, chardev::StreamState, chardev::SocketState,
+             monitor::ListenerState
 #ifdef PAGURUS_VARIANT
              ,
              machine::VariantNote

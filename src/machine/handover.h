@@ -90,6 +90,8 @@ class Handover : public LoggedRam {
   // --- source -------------------------------------------------------------------------------
   // Fails unless there is a guest that can be handed over: running, paused, or not yet started.
   virtual Result<void> check_guest() const = 0;
+  // Fails for a machine whose RAM cannot be copied while the guest runs.
+  virtual Result<void> check_copy() const = 0;
   // The process was told to end: it neither runs a guest again nor takes one.
   virtual bool ending() const = 0;
   virtual int ram_fd() const = 0;

@@ -120,6 +120,8 @@ std::vector<Fact> Machine::Impl::facts() const {
     for (const auto& nic : board_->plan().nics) {
       if (board_->slot_of(*find_nic(nic.config.id)) != slot) continue;
       add_nic_facts(facts, slot, nic.config, nic.backend->queue_pairs());
+      // Who serves the rings decides which of their features a driver was offered, and how it goes on.
+      if (nic.backend->ring_server() != nullptr) facts.push_back({nic.config.id + ".vhost", "on"});
     }
   }
   return facts;
@@ -216,6 +218,18 @@ Result<void> Machine::Impl::check_guest() const {
     case RunState::kPrelaunch: return {};
     default: return fail("a machine in run state '{}' has no guest to hand over", name_of(state_));
   }
+}
+
+Result<void> Machine::Impl::check_copy() const {
+  for (const auto& nic : board_->nics()) {
+    if (nic->backend().ring_server() == nullptr) continue;
+    return std::unexpected(
+        Error(fmt::format("netdev '{}' has vhost=on: what its server writes to the guest's RAM is not seen while "
+                          "that is copied",
+                          nic->backend().id()))
+            .remedy("hand the guest over on this host with parameter 'backend-transfer', or set vhost=off"));
+  }
+  return {};
 }
 
 void Machine::Impl::freeze() {

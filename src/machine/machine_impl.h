@@ -59,6 +59,7 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   std::vector<SectionInfo> sections() const override;
   std::vector<MovableInfo> movables() const override;
   Result<void> check_guest() const override;
+  Result<void> check_copy() const override;
   bool ending() const override { return quitting_; }
   void hold_devices(bool hold) override;
   int ram_fd() const override { return board_->memory().fd(); }

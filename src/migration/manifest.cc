@@ -183,6 +183,7 @@ Result<void> check_announced(const machine::Handover& machine, const Settings& s
 }
 
 Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters) {
+  if (!parameters.transfer.any()) TRY(machine.check_copy());
   for (const auto& movable : machine.movables()) {
     bool moves = movable.takes_part && parameters.transfer.includes(movable.target);
     if (!moves || movable.obstacle.empty()) continue;

@@ -35,7 +35,7 @@ Result<void> check_passed_over(const std::vector<machine::SectionInfo>& sections
 Result<void> check_announced(const machine::Handover& machine, const Settings& settings,
                              const std::set<std::string>& transfer);
 
-// Fails, before anything is disturbed, if a back end that takes part cannot move.
+// Fails, before anything is disturbed, if a back end that takes part cannot move, or if RAM cannot be copied.
 Result<void> check_movable(const machine::Handover& machine, const Parameters& parameters);
 
 }  // namespace pagurus::migration

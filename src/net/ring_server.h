@@ -50,12 +50,22 @@ enum class RingOrigin {
   kRestored,  // a saved state was loaded
 };
 
+// The feature bits that are the business of whoever serves the rings: VIRTIO_NET_F_MRG_RXBUF (15),
+// VIRTIO_F_INDIRECT_DESC (28), VIRTIO_F_EVENT_IDX (29), VIRTIO_F_VERSION_1 (32), VIRTIO_F_RING_PACKED (34) and
+// VIRTIO_F_IN_ORDER (35).
+constexpr uint64_t ring_features_mask() {
+  uint64_t mask = 0;
+  for (unsigned bit : {15, 28, 29, 32, 34, 35}) mask |= uint64_t{1} << bit;
+  return mask;
+}
+
 class RingServer {
  public:
   virtual ~RingServer() = default;
 
   // Which of the virtio feature bits that matter to whoever serves the rings it can (VIRTIO_F_*,
-  // VIRTIO_NET_F_*); bits outside ring_features_mask() are the front end's business.  Constant once open.
+  // VIRTIO_NET_F_*); bits outside ring_features_mask() are the front end's business.  Constant once open; all
+  // ones before.
   virtual uint64_t ring_features() const = 0;
 
   virtual Result<void> start(std::span<const Ring> rings, uint64_t features, RingOrigin origin) = 0;

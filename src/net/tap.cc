@@ -71,6 +71,22 @@ Result<void> check_arrival(const TapState& state) {
   return {};
 }
 
+Result<void> check_vhost(const TapConfig& config, const schema::NetdevTapOptions& options) {
+  bool given = options.vhostfd || options.vhostfds;
+  if (options.vhostfd && options.vhostfds) {
+    return fail("netdev '{}': vhostfd= and vhostfds= are mutually exclusive", config.id);
+  }
+  if (given && !config.vhost) {
+    return fail("netdev '{}': vhostfd= and vhostfds= are invalid without vhost=on", config.id);
+  }
+  if (config.vhost && !config.vnet_hdr) return fail("netdev '{}': vhost=on is invalid with vnet_hdr=off", config.id);
+  if (given && config.vhost_fds.size() != config.queues) {
+    return fail("netdev '{}': {} vhost descriptors are given for {} queues", config.id, config.vhost_fds.size(),
+                config.queues);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
@@ -81,7 +97,10 @@ Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTap
                    .downscript = options.downscript.value_or("no"),
                    .vnet_hdr = options.vnet_hdr.value_or(true),
                    .sndbuf = options.sndbuf.value_or(0),
-                   .local_incoming = options.local_incoming.value_or(false)};
+                   .local_incoming = options.local_incoming.value_or(false),
+                   .vhost = options.vhost.value_or(false) || options.vhostforce.value_or(false)};
+  if (options.vhostfd) config.vhost_fds = {*options.vhostfd};
+  if (options.vhostfds) config.vhost_fds = split(*options.vhostfds);
   if (options.fd && options.fds) return fail("netdev '{}': fd= and fds= are mutually exclusive", id);
   if (options.fd) config.fds = {*options.fd};
   if (options.fds) {
@@ -108,11 +127,20 @@ Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTap
     return fail("netdev '{}': interface name '{}' is longer than {} bytes", id, config.ifname, IFNAMSIZ - 1);
   }
   if (config.sndbuf > INT32_MAX) return fail("netdev '{}': sndbuf is larger than {}", id, INT32_MAX);
+  TRY(check_vhost(config, options));
   return config;
 }
 
 std::unique_ptr<Tap> Tap::create(TapConfig config, NamedFds& named_fds) {
   return std::unique_ptr<Tap>(new Tap(std::move(config), named_fds));
+}
+
+Tap::Tap(TapConfig config, NamedFds& named_fds)
+    : config_(std::move(config)), named_fds_(named_fds), queues_(config_.queues) {
+  if (!config_.vhost) return;
+  vhost_ = std::make_unique<VhostNet>(
+      VhostNetConfig{.netdev = config_.id, .fds = config_.vhost_fds, .queue_pairs = config_.queues}, named_fds_,
+      [this](unsigned pair) { return queues_[pair].fd(); });
 }
 
 Tap::~Tap() {
@@ -125,6 +153,7 @@ Tap::~Tap() {
 
 Result<void> Tap::open() {
   CHECK(pending(), "a TAP is opened once");
+  if (vhost_) TRY(vhost_->check());
   std::string doing = fmt::format("netdev '{}'", config_.id);
   bool own = config_.fds.empty();
   std::vector<UniqueFd> fds;
@@ -187,6 +216,7 @@ Result<UniqueFd> Tap::open_by_name(const std::string& name) {
 Result<void> Tap::set_up(std::vector<UniqueFd> fds) {
   ifreq first = TRY(TapQueue::inspect(fds[0].get()));
   bool has_header = (first.ifr_flags & IFF_VNET_HDR) != 0;
+  if (vhost_ && !has_header) return fail("TAP '{}' has no vnet header, which vhost=on needs", first.ifr_name);
   if (has_header && !config_.vnet_hdr)
     return fail("TAP '{}' has a vnet header but vnet_hdr=off was given", first.ifr_name);
   std::vector<int> handles;
@@ -230,6 +260,14 @@ Result<void> Tap::set_active_pairs(unsigned pairs) {
   std::string doing = fmt::format("TAP '{}'", ifname_);
   for (size_t i = queues_.size(); i-- > pairs;) TRY_DOING(doing, queues_[i].attach(false));
   for (size_t i = 1; i < pairs; ++i) TRY_DOING(doing, queues_[i].attach(true));
+  return {};
+}
+
+Result<void> Tap::ram_ready(const memory::GuestMemory& memory) {
+  if (!vhost_) return {};
+  // What is pending may be lent devices by its source.
+  if (!pending()) return vhost_->ram_ready(memory);
+  vhost_->try_ram_ready(memory);
   return {};
 }
 
@@ -313,13 +351,17 @@ Result<void> Tap::adopt(vmstate::Reader& reader) {
   return {};
 }
 
+const vmstate::Description* Tap::early() const { return vhost_ ? &VhostNetEarlyState::description() : nullptr; }
+
 void Tap::thaw() {
+  if (vhost_) vhost_->forget_lent();
   // The commit: from now on this process is the last one that holds the TAP, unless it moves again.
   run_down_script_ = config_.fds.empty() && config_.downscript != "no";
 }
 
 void Tap::release() {
   run_down_script_ = false;
+  if (vhost_) vhost_->release();
   close();
 }
 

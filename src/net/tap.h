@@ -21,6 +21,7 @@
 #include "net/backend.h"
 #include "net/tap_queue.h"
 #include "net/tap_state.h"
+#include "net/vhost_net.h"
 #include "schema/net.h"
 
 namespace pagurus::net {
@@ -35,6 +36,8 @@ struct TapConfig {
   bool vnet_hdr = true;
   uint64_t sndbuf = 0;          // bytes in flight before transmit blocks; 0: the kernel's default
   bool local_incoming = false;  // announced(); exclusive with fd and scripts
+  bool vhost = false;
+  std::vector<std::string> vhost_fds;  // with vhost; one per queue pair, or empty
 
   // Refuses what contradicts itself.
   static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
@@ -58,17 +61,21 @@ class Tap final : public Backend {
   unsigned queue_pairs() const override { return config_.queues; }
   Result<void> set_active_pairs(unsigned pairs) override;
   Port& port(unsigned pair) override { return queues_[pair]; }
+  RingServer* ring_server() override { return vhost_.get(); }
+  Result<void> ram_ready(const memory::GuestMemory& memory) override;
 
   Result<const vmstate::Description*> movable() const override;
   void freeze() override {}
   Result<void> save(vmstate::Writer& writer) const override;
   Result<void> adopt(vmstate::Reader& reader) override;
+  const vmstate::Description* early() const override;
+  void save_early(vmstate::Writer& writer) override { vhost_->save_early(writer); }
+  Result<void> adopt_early(vmstate::Reader& reader) override { return vhost_->adopt_early(reader); }
   void thaw() override;
   void release() override;
 
  private:
-  explicit Tap(TapConfig config, NamedFds& named_fds)
-      : config_(std::move(config)), named_fds_(named_fds), queues_(config_.queues) {}
+  explicit Tap(TapConfig config, NamedFds& named_fds);
   Result<UniqueFd> open_by_name(const std::string& name);
   Result<void> set_up(std::vector<UniqueFd> fds);
   TapState state_of(const TapQueue& queue) const;
@@ -81,6 +88,7 @@ class Tap final : public Backend {
   bool vnet_header_ = false;
   Offloads offloads_;
   bool run_down_script_ = false;
+  std::unique_ptr<VhostNet> vhost_;  // with vhost=on
 };
 
 }  // namespace pagurus::net

@@ -38,6 +38,20 @@ TEST(TapConfig, refuses_contradictions_and_unknown_keys_by_name) {
   }
 }
 
+TEST(TapConfig, takes_vhost_descriptors_with_vhost_only) {
+  EXPECT_FALSE(parse("id=n0,ifname=tap0")->vhost);
+  EXPECT_TRUE(parse("id=n0,ifname=tap0,vhostforce=on")->vhost);
+  EXPECT_EQ(parse("id=n0,vhost=on,vhostfd=7")->vhost_fds, std::vector<std::string>{"7"});
+  EXPECT_EQ(parse("id=n0,vhostfd=7").error().message(),
+            "netdev 'n0': vhostfd= and vhostfds= are invalid without vhost=on");
+  EXPECT_EQ(parse("id=n0,vhost=on,vhostfd=7,vhostfds=8").error().message(),
+            "netdev 'n0': vhostfd= and vhostfds= are mutually exclusive");
+  EXPECT_EQ(parse("id=n0,vhost=on,vhostfds=7:8").error().message(),
+            "netdev 'n0': 2 vhost descriptors are given for 1 queues");
+  EXPECT_EQ(parse("id=n0,vhost=on,vnet_hdr=off").error().message(),
+            "netdev 'n0': vhost=on is invalid with vnet_hdr=off");
+}
+
 TEST(Tap, an_fd_that_is_no_tap_is_refused) {
   NamedFds fds;
   fds.add("null", UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));

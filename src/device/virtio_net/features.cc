@@ -13,9 +13,15 @@ net::Offloads able(const net::Backend& backend) {
   return backend.vnet_header() ? backend.offloads() : net::Offloads{};
 }
 
+// What serves the rings must know, whoever that is.
+uint64_t servable(net::Backend& backend) {
+  net::RingServer* server = backend.ring_server();
+  return server == nullptr ? ~uint64_t{0} : server->ring_features() | ~net::ring_features_mask();
+}
+
 }  // namespace
 
-uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend) {
+uint64_t net_features(const VirtioNetConfig& config, net::Backend& backend) {
   uint64_t features = virtio::kFeatureVersion1 | kNetMac | kNetStatus;
   features |= when(config.event_idx, virtio::kFeatureEventIdx);
   features |= when(config.indirect_desc, virtio::kFeatureIndirectDesc);
@@ -46,7 +52,7 @@ uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend
   features |= when(config.csum && config.host_uso && host.csum && host.uso4 && host.uso6, kNetHostUso);
   features |= when(config.guest_csum && config.guest_uso4 && host.csum && host.uso4, kNetGuestUso4);
   features |= when(config.guest_csum && config.guest_uso6 && host.csum && host.uso6, kNetGuestUso6);
-  return features;
+  return features & servable(backend);
 }
 
 bool net_features_consistent(uint64_t features) {

@@ -40,7 +40,7 @@ inline constexpr uint64_t kNetGuestOffloads =
 
 // What the properties allow and the back end can do.  A pending back end counts as able: what it
 // lacks is found out when it is there.
-uint64_t net_features(const VirtioNetConfig& config, const net::Backend& backend);
+uint64_t net_features(const VirtioNetConfig& config, net::Backend& backend);
 // virtio 1.2, 5.1.3.1: whether every feature has those that it requires.
 bool net_features_consistent(uint64_t features);
 // What the driver agreed to receive.

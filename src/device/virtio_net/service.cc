@@ -51,6 +51,7 @@ void VirtioNet::serve_control() {
   if (!outcome) {
     context_.broken = true;
     transport_->needs_reset(outcome.error().why);
+    if (ring_service_) hold_others([&] { ring_service_->pause(); });
     return;
   }
   if (*outcome == ControlQueue::Outcome::kMore) signal_eventfd(transport_->kick_fd(control_index_));
@@ -115,6 +116,7 @@ ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {
   hold_others([&] {
     // The back end may take away the descriptor of a port.
     for (auto& pair : pairs_) pair->unwatch();
+    if (ring_service_) ring_service_->pause();
     if (auto set = backend_.set_active_pairs(pairs); !set) {
       log_warning("{}: {}", config_.id, set.error().message());
       answer = ControlAnswer::kError;
@@ -124,6 +126,7 @@ ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {
       active_pairs_ = pairs;
     }
     for (auto& pair : pairs_) pair->rouse();
+    if (ring_service_) serve_rings();
   });
   return answer;
 }

@@ -57,6 +57,15 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
                                                  .doorbells = parts.doorbells}));
   context_.transport = transport_.get();
   for (unsigned i = 0; i < queue_sizes_.size() / 2; ++i) pairs_.push_back(TRY(QueuePair::create(i, context_)));
+  if (net::RingServer* server = backend_.ring_server()) {
+    ring_service_ = TRY(RingService::create(*server, *transport_, 2 * static_cast<unsigned>(pairs_.size())));
+    for (auto& pair : pairs_) {
+      TRY(pair->set_kicks(QueuePair::Kicks::kLeft));
+      for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+        TRY(ring_service_->watch(pair->worker(), pair->queue(direction)));
+      }
+    }
+  }
   event::Worker& first = pairs_.front()->worker();
   if (config_.ctrl_vq) {
     control_index_ = static_cast<unsigned>(queue_sizes_.size()) - 1;
@@ -88,6 +97,7 @@ void VirtioNet::wait_frozen() {
   wait_for_workers();
   // The back end may be closed or given away while we are paused.
   for (auto& pair : pairs_) pair->unwatch();
+  if (ring_service_) ring_service_->pause();
 }
 
 void VirtioNet::thaw() {
@@ -128,6 +138,17 @@ void VirtioNet::change_still(const std::function<void()>& change) {
 void VirtioNet::rouse() {
   for (auto& pair : pairs_) pair->rouse();
   if (serving() && control_) signal_eventfd(transport_->kick_fd(control_index_));
+  if (ring_service_ && !paused_) serve_rings();
+}
+
+void VirtioNet::serve_rings() {
+  if (!serving()) return;
+  if (!context_.link_up) return ring_service_->pause();
+  auto served = ring_service_->resume();
+  if (served) return;
+  log_error("{}: {}", config_.id, served.error().message());
+  context_.broken = true;
+  transport_->needs_reset("its rings cannot be served");
 }
 
 void VirtioNet::reset() {
@@ -137,7 +158,9 @@ void VirtioNet::reset() {
 
 bool VirtioNet::renew_link() {
   bool up = link_set_ && backend_.connected();
-  return context_.link_up.exchange(up) != up;
+  bool changed = context_.link_up.exchange(up) != up;
+  if (changed && ring_service_ && !paused_) serve_rings();
+  return changed;
 }
 
 void VirtioNet::set_link(bool up) {
@@ -265,6 +288,7 @@ void VirtioNet::deactivate() {
   std::lock_guard lock(lock_);
   change_still([&] {
     end_session();
+    if (ring_service_) ring_service_->stop();
     reset_settings();
   });
 }
@@ -279,6 +303,7 @@ void VirtioNet::reset_settings() {
 }
 
 void VirtioNet::set_active(unsigned pairs) {
+  if (ring_service_) return;
   for (size_t i = 0; i < pairs_.size(); ++i) {
     i < pairs ? pairs_[i]->enable() : pairs_[i]->disable();
   }
@@ -289,6 +314,9 @@ std::optional<virtio::QueuePosition> VirtioNet::position(unsigned queue) const {
   if (!active_) return std::nullopt;
   if (control_ && queue == control_index_) return control_->position();
   if (queue / 2 >= pairs_.size()) return std::nullopt;
+  // While the back end serves, only it knows: whoever looks then does not need to be told exactly.
+  auto served = ring_service_ ? ring_service_->position(queue) : std::nullopt;
+  if (served) return served;
   return pairs_[queue / 2]->position(static_cast<Direction>(queue % 2));
 }
 
@@ -308,14 +336,19 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
     queues[control_index_].reset();
   }
   size_t pairs = (activation.features & kNetMq) != 0 ? pairs_.size() : 1;
+  std::vector<net::Ring> rings;
   for (size_t i = 0; i < pairs; ++i) {
     auto& rx = queues[2 * i];
     auto& tx = queues[2 * i + 1];
-    if (rx && tx)
-      pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
+    if (!rx || !tx) continue;
+    if (ring_service_) {
+      rings.push_back(ring_service_->describe(pairs_[i]->queue(Direction::kReceive), *rx));
+      rings.push_back(ring_service_->describe(pairs_[i]->queue(Direction::kTransmit), *tx));
+    }
+    pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
   }
+  if (ring_service_) TRY(ring_service_->start(rings, activation.features, activation.origin));
   context_.filter.checks_vlans = (activation.features & kNetCtrlVlan) != 0;
-  set_active(active_pairs_);
   features_ = activation.features;
   active_ = true;
   return {};
@@ -338,7 +371,8 @@ Result<void> VirtioNet::place_control_queue(uint64_t features) {
   if (index == 2) TRY(pairs_[1]->set_kicks(QueuePair::Kicks::kLeft));
   control_index_ = index;
   TRY(first.add(transport_->kick_fd(index), EPOLLIN, [this](uint32_t) { on_control_kick(); }));
-  return index == 2 ? Result<void>() : pairs_[1]->set_kicks(QueuePair::Kicks::kWatched);
+  bool left = index == 2 || ring_service_;
+  return left ? Result<void>() : pairs_[1]->set_kicks(QueuePair::Kicks::kWatched);
 }
 
 size_t VirtioNet::likely_frame(uint64_t features) const {

@@ -17,6 +17,9 @@
 // ring, published, its interrupt sent.  thaw() looks at every queue once, because a kick may have
 // been consumed by another process, and starts watching the back end, which must be thawed by then.
 //
+// A back end that serves rings itself is given those of all pairs (ring_service.h): then the pairs serve
+// nothing, and the back end does whenever the device is not paused, active, and the guest has a link.
+//
 // How the machine uses it:
 //   new guest:   create → PciBus::add(function()) → backend.open() → ... backend.thaw() → thaw()
 //   destination: create (back end pending) → rehearsal loads, if any → backend.adopt() or open()
@@ -44,6 +47,7 @@
 #include "device/virtio_net/control_queue.h"
 #include "device/virtio_net/counters.h"
 #include "device/virtio_net/queue_pair.h"
+#include "device/virtio_net/ring_service.h"
 #include "device/virtio_net/state.h"
 #include "net/backend.h"
 #include "virtio/device.h"
@@ -144,8 +148,10 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   void rouse();
   void reset_settings();
   Result<void> load_settings(VirtioNetState& state);
-  // The first `pairs` pairs serve, the others do not.
+  // The first `pairs` pairs serve, the others do not; a back end that serves the rings knows by itself.
   void set_active(unsigned pairs);
+  // Lets the back end serve the rings if they are to be served now.
+  void serve_rings();
   // Whether the guest is to hear of it.
   bool renew_link();
 
@@ -185,6 +191,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   unsigned active_pairs_ = 1;
   uint64_t offloads_off_ = 0;
   unsigned control_index_ = 0;  // the queue that is the control queue
+
+  std::unique_ptr<RingService> ring_service_;  // if the back end serves the rings
 
   // Last: their threads end before what they use.
   std::vector<std::unique_ptr<QueuePair>> pairs_;

@@ -1,0 +1,68 @@
+#include "device/virtio_net/ring_service.h"
+
+namespace pagurus::device {
+
+Result<std::unique_ptr<RingService>> RingService::create(net::RingServer& server, virtio::Transport& transport,
+                                                         unsigned queues) {
+  std::unique_ptr<RingService> service(new RingService(server, transport));
+  for (unsigned i = 0; i < queues; ++i) service->calls_.push_back(TRY(make_eventfd()));
+  return service;
+}
+
+Result<void> RingService::watch(event::Worker& worker, unsigned queue) {
+  return worker.add(calls_[queue].get(), EPOLLIN, [this, queue](uint32_t) { send_interrupt(queue); });
+}
+
+void RingService::send_interrupt(unsigned queue) {
+  if (drain_eventfd(calls_[queue].get())) transport_.interrupt_queue(queue);
+}
+
+net::Ring RingService::describe(unsigned queue, const virtio::Queue& rings) const {
+  const virtio::QueueConfig& config = rings.config();
+  virtio::QueuePosition position = rings.position();
+  return {.queue = queue,
+          .size = config.size,
+          .descriptors = config.descriptors,
+          .driver = config.avail,
+          .device = config.used,
+          .position = {.avail = position.avail, .used = position.used},
+          .kick_fd = transport_.kick_fd(queue),
+          .call_fd = calls_[queue].get()};
+}
+
+Result<void> RingService::start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin) {
+  pause();
+  queues_.clear();
+  for (const net::Ring& ring : rings) queues_.push_back(ring.queue);
+  return server_.start(rings, features & net::ring_features_mask(),
+                       origin == virtio::Origin::kDriver ? net::RingOrigin::kDriver : net::RingOrigin::kRestored);
+}
+
+Result<void> RingService::resume() {
+  if (serving_ || queues_.empty()) return {};
+  serving_ = true;
+  TRY(server_.resume());
+  // A kick may have been consumed where nobody served.
+  for (unsigned queue : queues_) signal_eventfd(transport_.kick_fd(queue));
+  return {};
+}
+
+void RingService::pause() {
+  if (!std::exchange(serving_, false)) return;
+  server_.pause();
+  for (unsigned queue : queues_) send_interrupt(queue);
+}
+
+void RingService::stop() {
+  pause();
+  server_.stop();
+  queues_.clear();
+}
+
+std::optional<virtio::QueuePosition> RingService::position(unsigned queue) const {
+  auto position = server_.position(queue);
+  if (!position) return std::nullopt;
+  return virtio::QueuePosition{.avail = position->avail, .used = position->used};
+}
+
+}  // namespace pagurus::device

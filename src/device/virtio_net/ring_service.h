@@ -1,0 +1,49 @@
+// Lets a back end serve the rings of a virtio-net device's queue pairs (net/ring_server.h).
+//
+// The back end waits for the driver's kicks itself.  What it wants to tell the driver arrives at an eventfd of
+// each queue; the queue's worker turns that into the transport's interrupt, so that a worker that is frozen
+// and a back end that is paused have no interrupt in hand.
+//
+// Threads: while the workers are frozen, whoever froze them; interrupts are the workers'.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "event/worker.h"
+#include "net/ring_server.h"
+#include "virtio/device.h"
+
+namespace pagurus::device {
+
+class RingService {
+ public:
+  // queues: those of the queue pairs.  `server` and `transport` outlive the service.
+  static Result<std::unique_ptr<RingService>> create(net::RingServer& server, virtio::Transport& transport,
+                                                     unsigned queues);
+
+  // `worker` sends the interrupts of a queue from now on; it ends before the service.
+  Result<void> watch(event::Worker& worker, unsigned queue);
+
+  net::Ring describe(unsigned queue, const virtio::Queue& rings) const;
+  Result<void> start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin);
+  // Idempotent, all of them.
+  Result<void> resume();
+  void pause();
+  void stop();
+  // Empty while the back end serves, and for a queue that was not started.
+  std::optional<virtio::QueuePosition> position(unsigned queue) const;
+
+ private:
+  RingService(net::RingServer& server, virtio::Transport& transport) : server_(server), transport_(transport) {}
+  void send_interrupt(unsigned queue);
+
+  net::RingServer& server_;
+  virtio::Transport& transport_;
+  std::vector<UniqueFd> calls_;   // by queue
+  std::vector<unsigned> queues_;  // started
+  bool serving_ = false;
+};
+
+}  // namespace pagurus::device

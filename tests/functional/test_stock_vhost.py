@@ -1,0 +1,202 @@
+"""Debian's stock kernel on a TAP whose rings the kernel serves (vhost=on): traffic, and hand-over under it."""
+
+import os
+import re
+import time
+
+import pytest
+
+import stock
+from guest import give, hand_over, prepare
+from qmp import QmpError
+from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
+from stock_traffic import EchoedStream, Iperf3, Ping, UdpProbe
+from vmm import Vmm
+
+pytest_plugins = ["stock_repeat"]
+pytestmark = pytest.mark.stock
+
+DEVICE = "/dev/vhost-net"
+VHOST = "vhost=on"
+PROBE_RATE = 300
+TIMES = 6
+NOBODY = 65534
+
+
+class VhostGuest(stock.StockGuest):
+    """A stock guest with one more word on its TAP, which a test may change for the next process."""
+
+    def __init__(self, directory, *options, words=VHOST, **more):
+        self.netdev_words = words
+        super().__init__(directory, *options, **more)
+
+    def arguments(self, words):
+        return [f"{word},{words}" if str(word).startswith("tap,") and words else word for word in self._arguments]
+
+    def _start(self, *more):
+        return self.start_with(self.netdev_words, *more)
+
+    def start_with(self, words, *more, **how):
+        vmm = Vmm(self.directory, f"vmm{self.generation}", [*self.arguments(words), *more], **how)
+        self.generation += 1
+        self.vmms.append(vmm)
+        return vmm
+
+    def move_to(self, destination):
+        """Hands over to that process, which has been told nothing yet."""
+        prepare(destination)
+        info = hand_over(self.vmm, destination, 60)
+        source, self.vmm = self.vmm, destination
+        source.quit()
+        return info
+
+    def refused_by(self, destination):
+        """Tries to hand over to that process; returns what the source says about its failure."""
+        prepare(destination)
+        prepare(self.vmm)
+        uri = f"unix:{destination.directory}/{destination.name}.mig"
+        destination.qmp.command("migrate-incoming", uri=uri)
+        info = give(self.vmm, uri, 60)
+        assert info["status"] == "failed", info
+        return info["error-desc"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernel_serves(module_directory):
+    """The module's guests are VhostGuests."""
+    former, stock.StockGuest = stock.StockGuest, VhostGuest
+    yield
+    stock.StockGuest = former
+
+
+def devices_of(vmm):
+    """How many vhost devices the process has open."""
+    directory = f"/proc/{vmm.pid}/fd"
+    return sum(os.readlink(f"{directory}/{name}") == DEVICE for name in os.listdir(directory))
+
+
+def test_the_kernel_serves_the_rings(stock_guest):
+    assert devices_of(stock_guest.vmm) == 1
+    assert Ping(stock_guest.tap.guest, "-c", "50", "-i", "0.02").lost() == 0
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["to_the_guest", "from_the_guest"])
+def test_carries_a_tcp_stream(stock_guest, reverse):
+    assert Iperf3(stock_guest.tap.guest, 3, reverse).megabits_per_second() > 1
+
+
+def test_datagrams_and_checked_bytes_cross_hand_overs_without_loss(stock_guest):
+    stock_guest.start_destinations(TIMES)
+    with UdpProbe(stock_guest.tap.guest, PROBE_RATE) as probe, EchoedStream(stock_guest.tap.guest) as stream:
+        pauses = []
+        for _ in range(TIMES):
+            time.sleep(0.4)
+            pauses.append(stock_guest.hand_over()["downtime-ms"])
+        report = probe.report()
+        verified = stream.finish()
+    print(f"pauses in ms: {pauses}; longest gap {report['longest_gap_us'] / 1000:.1f} ms, {verified} bytes verified")
+    assert verified > 0
+    assert (report["lost"], report["duplicated"]) == (0, 0), report
+    assert devices_of(stock_guest.vmm) == 1
+
+
+def test_the_pause_against_one_without_vhost(stock_guest, directory):
+    """Both in the same run, for comparison; a busy machine says too little for a limit."""
+    def pauses(guest):
+        guest.start_destinations(TIMES)
+        return sorted(guest.hand_over()["downtime-ms"] for _ in range(TIMES))
+
+    with_vhost = pauses(stock_guest)
+    other = VhostGuest(directory, words="")
+    try:
+        other.wait_ready()
+        without = pauses(other)
+    finally:
+        other.close()
+    ratio = with_vhost[TIMES // 2] / without[TIMES // 2]
+    print(f"pauses in ms, with vhost: {with_vhost}, without: {without}; medians' ratio {ratio:.2f}")
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["to_the_guest", "from_the_guest"])
+def test_a_tcp_stream_survives_hand_overs(stock_guest, reverse):
+    stock_guest.start_destinations(3)
+    with Iperf3(stock_guest.tap.guest, 8, reverse) as iperf3:
+        for _ in range(3):
+            time.sleep(0.4)
+            stock_guest.hand_over()
+        assert iperf3.megabits_per_second() > 1
+
+
+def test_the_guest_can_be_stopped_and_continued(stock_guest):
+    stock_guest.vmm.qmp.command("stop")
+    assert Ping(stock_guest.tap.guest, "-c", "1", "-W", "1")._process.wait(10) == 1
+    stock_guest.vmm.qmp.command("cont")
+    assert Ping(stock_guest.tap.guest, "-c", "20", "-i", "0.02").lost() == 0
+
+
+def test_no_packet_passes_while_the_link_is_down(stock_guest):
+    stock_guest.vmm.qmp.command("set_link", name="n0", up=False)
+    assert Ping(stock_guest.tap.guest, "-c", "2", "-W", "1")._process.wait(10) == 1
+    stock_guest.vmm.qmp.command("set_link", name="n0", up=True)
+    assert stock_guest.answers()
+
+
+@pytest.fixture
+def locked_device():
+    """The device belongs to somebody else, and a process with the prefix that this is may not open it."""
+    before = os.stat(DEVICE)
+    os.chown(DEVICE, NOBODY, NOBODY)
+    os.chmod(DEVICE, 0o600)
+    yield ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    os.chown(DEVICE, before.st_uid, before.st_gid)
+    os.chmod(DEVICE, before.st_mode & 0o777)
+
+
+def test_a_destination_that_may_not_open_the_device_is_lent_one(stock_guest, locked_device):
+    destination = stock_guest.start_with(VHOST, "-incoming", "defer", prefix=locked_device)
+    with UdpProbe(stock_guest.tap.guest, PROBE_RATE) as probe:
+        time.sleep(0.4)
+        stock_guest.move_to(destination)
+        report = probe.report()
+    assert (report["lost"], report["duplicated"]) == (0, 0), report
+    assert devices_of(stock_guest.vmm) == 1
+    # It has none to lend in its turn, and one that may not open the device needs one.
+    helpless = stock_guest.start_with(VHOST, "-incoming", "defer", prefix=locked_device)
+    reason = stock_guest.refused_by(helpless)
+    assert "netdev 'n0': vhost=on: cannot open /dev/vhost-net: Permission denied" in reason, reason
+    assert "pass an open one: vhostfd=" in reason
+    assert stock_guest.answers()
+
+
+def test_the_device_is_passed_open(stock_guest):
+    descriptor = os.open(DEVICE, os.O_RDWR)
+    words = f"{VHOST},vhostfd={descriptor}"
+    destination = stock_guest.start_with(words, "-incoming", "defer", pass_fds=(descriptor,))
+    os.close(descriptor)
+    with UdpProbe(stock_guest.tap.guest, PROBE_RATE) as probe:
+        stock_guest.move_to(destination)
+        report = probe.report()
+    assert (report["lost"], report["duplicated"]) == (0, 0), report
+
+
+def test_in_place_of_a_wrong_descriptor_the_sources_device_is_used(stock_guest):
+    with open("/dev/null", "r+b") as other:
+        words = f"{VHOST},vhostfd={other.fileno()}"
+        destination = stock_guest.start_with(words, "-incoming", "defer", pass_fds=(other.fileno(),))
+    stock_guest.move_to(destination)
+    assert stock_guest.answers()
+
+
+def test_vhost_on_one_side_only_is_refused(stock_guest):
+    destination = stock_guest.start_with("", "-incoming", "defer")
+    reason = stock_guest.refused_by(destination)
+    assert re.search(r"the source has property 'nic0.vhost'", reason), reason
+    assert stock_guest.answers()
+    destination.quit()
+
+
+def test_a_copy_is_refused_before_anything_happens(stock_guest):
+    prepare(stock_guest.vmm, backend_transfer=False)
+    with pytest.raises(QmpError, match="netdev 'n0' has vhost=on"):
+        stock_guest.vmm.qmp.command("migrate", uri=f"unix:{stock_guest.directory}/nobody")
+    assert stock_guest.vmm.status() == "running"
