@@ -349,6 +349,7 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
   }
   if (ring_service_) TRY(ring_service_->start(rings, activation.features, activation.origin));
   context_.filter.checks_vlans = (activation.features & kNetCtrlVlan) != 0;
+  set_active(active_pairs_);
   features_ = activation.features;
   active_ = true;
   return {};
