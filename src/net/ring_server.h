@@ -41,8 +41,9 @@ struct Ring {
   memory::GuestAddress driver;       // available ring; packed: the driver's event suppression
   memory::GuestAddress device;       // used ring; packed: the device's
   RingPosition position;
-  int kick_fd;  // eventfds, borrowed until stop(): the server waits for this one
-  int call_fd;  // and signals this one
+  int kick_fd;   // eventfds, borrowed until stop(): the server waits for this one
+  int call_fd;   // and signals this one
+  int error_fd;  // and this one when it gives the ring up, as the driver has broken it
 };
 
 enum class RingOrigin {

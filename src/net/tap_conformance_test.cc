@@ -92,6 +92,11 @@ class TapRig final : public Rig {
 };
 
 Result<std::unique_ptr<Rig>> one_queue() { return TapRig::make_rig({.id = "n0", .ifname = "conform0"}, IFF_VNET_HDR); }
+// Without RAM no ring is served, so that frames go through the ports.
+Result<std::unique_ptr<Rig>> with_vhost() {
+  return TapRig::make_rig({.id = "n0", .ifname = "conform0", .queues = 4, .vhost = true},
+                          IFF_VNET_HDR | IFF_MULTI_QUEUE);
+}
 Result<std::unique_ptr<Rig>> without_header() {
   return TapRig::make_rig({.id = "n0", .ifname = "conform0", .vnet_hdr = false}, 0);
 }
@@ -104,7 +109,7 @@ Result<std::unique_ptr<Rig>> four_queues() {
 
 INSTANTIATE_TEST_SUITE_P(Tap, BackendConformance,
                          ::testing::Values(RigCase{"one_queue", &one_queue}, RigCase{"without_header", &without_header},
-                                           RigCase{"four_queues", &four_queues}),
+                                           RigCase{"four_queues", &four_queues}, RigCase{"with_vhost", &with_vhost}),
                          rig_name);
 
 }  // namespace pagurus::net::testing

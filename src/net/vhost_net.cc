@@ -49,7 +49,7 @@ Result<void> set_backend(int device, unsigned queue, int tap) {
   return {};
 }
 
-// request: VHOST_SET_VRING_KICK or _CALL; fd: an eventfd or VHOST_FILE_UNBIND.
+// request: VHOST_SET_VRING_KICK, _CALL or _ERR; fd: an eventfd or VHOST_FILE_UNBIND.
 Result<void> set_eventfd(int device, unsigned queue, unsigned long request, int fd) {
   vhost_vring_file file{.index = place(queue), .fd = fd};
   if (::ioctl(device, request, &file) != 0) {
@@ -95,7 +95,7 @@ Result<uint64_t> features_of(int device) {
 
 bool same_setting(const Ring& a, const Ring& b) {
   return a.queue == b.queue && a.size == b.size && a.descriptors == b.descriptors && a.driver == b.driver &&
-         a.device == b.device && a.kick_fd == b.kick_fd && a.call_fd == b.call_fd;
+         a.device == b.device && a.kick_fd == b.kick_fd && a.call_fd == b.call_fd && a.error_fd == b.error_fd;
 }
 
 }  // namespace
@@ -213,6 +213,7 @@ Result<void> VhostNet::set_ring(const Ring& ring) {
     return fail_errno(errno, "vhost-net does not take the rings of queue {}", ring.queue);
   }
   TRY(set_eventfd(device, ring.queue, VHOST_SET_VRING_CALL, ring.call_fd));
+  TRY(set_eventfd(device, ring.queue, VHOST_SET_VRING_ERR, ring.error_fd));
   return set_eventfd(device, ring.queue, VHOST_SET_VRING_KICK, ring.kick_fd);
 }
 
@@ -266,7 +267,7 @@ void VhostNet::pause() {
 void VhostNet::stop() {
   pause();
   for (const Ring& ring : rings_) {
-    for (unsigned long request : {VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL}) {
+    for (unsigned long request : {VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_SET_VRING_ERR}) {
       auto unbound = set_eventfd(device_of(ring.queue), ring.queue, request, VHOST_FILE_UNBIND);
       if (!unbound) log_error("netdev '{}': {}", config_.netdev, unbound.error().message());
     }

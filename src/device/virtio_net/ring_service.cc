@@ -5,6 +5,8 @@ namespace pagurus::device {
 Result<std::unique_ptr<RingService>> RingService::create(net::RingServer& server, virtio::Transport& transport,
                                                          unsigned queues) {
   std::unique_ptr<RingService> service(new RingService(server, transport));
+  service->error_ = TRY(make_eventfd());
+  service->interrupts_ = std::vector<std::atomic<uint64_t>>(queues);
   for (unsigned i = 0; i < queues; ++i) service->calls_.push_back(TRY(make_eventfd()));
   return service;
 }
@@ -14,7 +16,9 @@ Result<void> RingService::watch(event::Worker& worker, unsigned queue) {
 }
 
 void RingService::send_interrupt(unsigned queue) {
-  if (drain_eventfd(calls_[queue].get())) transport_.interrupt_queue(queue);
+  if (!drain_eventfd(calls_[queue].get())) return;
+  interrupts_[queue].fetch_add(1, std::memory_order_relaxed);
+  transport_.interrupt_queue(queue);
 }
 
 net::Ring RingService::describe(unsigned queue, const virtio::Queue& rings) const {
@@ -27,7 +31,8 @@ net::Ring RingService::describe(unsigned queue, const virtio::Queue& rings) cons
           .device = config.used,
           .position = {.avail = position.avail, .used = position.used},
           .kick_fd = transport_.kick_fd(queue),
-          .call_fd = calls_[queue].get()};
+          .call_fd = calls_[queue].get(),
+          .error_fd = error_.get()};
 }
 
 Result<void> RingService::start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin) {
@@ -56,6 +61,7 @@ void RingService::pause() {
 void RingService::stop() {
   pause();
   server_.stop();
+  drain_eventfd(error_.get());
   queues_.clear();
 }
 

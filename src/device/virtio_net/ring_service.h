@@ -2,11 +2,13 @@
 //
 // The back end waits for the driver's kicks itself.  What it wants to tell the driver arrives at an eventfd of
 // each queue; the queue's worker turns that into the transport's interrupt, so that a worker that is frozen
-// and a back end that is paused have no interrupt in hand.
+// and a back end that is paused have no interrupt in hand.  One more eventfd, for all rings, tells that the
+// driver has broken one.
 //
 // Threads: while the workers are frozen, whoever froze them; interrupts are the workers'.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -26,6 +28,11 @@ class RingService {
   // `worker` sends the interrupts of a queue from now on; it ends before the service.
   Result<void> watch(event::Worker& worker, unsigned queue);
 
+  // Signalled by the back end; until stop().
+  int error_fd() const { return error_.get(); }
+  // How many were sent for a queue.  Any thread.
+  uint64_t interrupts(unsigned queue) const { return interrupts_[queue]; }
+
   net::Ring describe(unsigned queue, const virtio::Queue& rings) const;
   Result<void> start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin);
   // Idempotent, all of them.
@@ -41,8 +48,10 @@ class RingService {
 
   net::RingServer& server_;
   virtio::Transport& transport_;
-  std::vector<UniqueFd> calls_;   // by queue
-  std::vector<unsigned> queues_;  // started
+  UniqueFd error_;
+  std::vector<UniqueFd> calls_;                    // by queue
+  std::vector<std::atomic<uint64_t>> interrupts_;  // by queue
+  std::vector<unsigned> queues_;                   // started
   bool serving_ = false;
 };
 

@@ -38,6 +38,17 @@ void VirtioNet::on_announce() {
   (void)backend_.port(0).transmit(virtio::skip_front(parts, backend_.vnet_header() ? 0 : kNetHeaderBytes));
 }
 
+// Of a back end that serves the rings.
+void VirtioNet::on_ring_error() {
+  if (drain_eventfd(ring_service_->error_fd()) && serving()) give_up("its back end found a broken ring");
+}
+
+void VirtioNet::give_up(const char* why) {
+  context_.broken = true;
+  transport_->needs_reset(why);
+  if (ring_service_) hold_others([&] { ring_service_->pause(); });
+}
+
 void VirtioNet::on_control_kick() {
   drain_eventfd(transport_->kick_fd(control_index_));
   control_kicks_.fetch_add(1, std::memory_order_relaxed);
@@ -48,12 +59,7 @@ void VirtioNet::serve_control() {
   if (!control_) return;
   auto outcome = control_->run(kBudget);
   if (control_->take_interrupt()) transport_->interrupt_queue(control_index_);
-  if (!outcome) {
-    context_.broken = true;
-    transport_->needs_reset(outcome.error().why);
-    if (ring_service_) hold_others([&] { ring_service_->pause(); });
-    return;
-  }
+  if (!outcome) return give_up(outcome.error().why);
   if (*outcome == ControlQueue::Outcome::kMore) signal_eventfd(transport_->kick_fd(control_index_));
 }
 

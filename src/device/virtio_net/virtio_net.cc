@@ -67,6 +67,7 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
     }
   }
   event::Worker& first = pairs_.front()->worker();
+  if (ring_service_) TRY(first.add(ring_service_->error_fd(), EPOLLIN, [this](uint32_t) { on_ring_error(); }));
   if (config_.ctrl_vq) {
     control_index_ = static_cast<unsigned>(queue_sizes_.size()) - 1;
     TRY(first.add(transport_->kick_fd(control_index_), EPOLLIN, [this](uint32_t) { on_control_kick(); }));
@@ -241,7 +242,13 @@ NetCounters VirtioNet::counters() const {
 
 std::vector<PairCounters> VirtioNet::pair_counters() const {
   std::vector<PairCounters> counters;
-  for (const auto& pair : pairs_) counters.push_back(pair->counters().read());
+  for (const auto& pair : pairs_) {
+    counters.push_back(pair->counters().read());
+    if (!ring_service_) continue;
+    for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+      counters.back().interrupts += ring_service_->interrupts(pair->queue(direction));
+    }
+  }
   return counters;
 }
 

@@ -158,6 +158,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   // The first worker's.
   void on_control_kick();
   void on_announce();
+  void on_ring_error();
+  void give_up(const char* why);
   void serve_control();
   ControlAnswer execute(const ControlCommand& command);
   ControlAnswer set_filter(const ControlCommand& command);

@@ -64,7 +64,7 @@ class SocketPort final : public net::Port {
 // A back end with a port for each of some descriptors.
 class SocketBackend final : public net::Backend {
  public:
-  SocketBackend(const std::vector<int>& fds, bool header) : header_(header) {
+  SocketBackend(const std::vector<int>& fds, bool header, net::RingServer* server) : header_(header), server_(server) {
     for (int fd : fds) ports_.emplace_back(*duplicate(fd));
   }
 
@@ -93,6 +93,7 @@ class SocketBackend final : public net::Backend {
     return {};
   }
   net::Port& port(unsigned pair) override { return ports_[pair]; }
+  net::RingServer* ring_server() override { return server_; }
   bool connected() const override { return connected_; }
   void set_listener(net::BackendListener* listener) override { listener_ = listener; }
   void connect(bool connected) {
@@ -110,6 +111,7 @@ class SocketBackend final : public net::Backend {
  private:
   std::vector<SocketPort> ports_;
   bool header_;
+  net::RingServer* server_;
   std::atomic<bool> connected_ = true;
   net::BackendListener* listener_ = nullptr;
   std::string id_ = "n0";
@@ -119,8 +121,9 @@ class SocketBackend final : public net::Backend {
 struct Vmm {
   Vmm(const memory::GuestMemory& ram, int wire, bool header, VirtioNetConfig config)
       : Vmm(ram, std::vector{wire}, header, std::move(config)) {}
-  Vmm(const memory::GuestMemory& ram, const std::vector<int>& wires, bool header, VirtioNetConfig config)
-      : backend(wires, header),
+  Vmm(const memory::GuestMemory& ram, const std::vector<int>& wires, bool header, VirtioNetConfig config,
+      net::RingServer* server = nullptr)
+      : backend(wires, header, server),
         net(*VirtioNet::create({.config = std::move(config),
                                 .backend = backend,
                                 .memory = ram,

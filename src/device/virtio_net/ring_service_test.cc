@@ -1,0 +1,178 @@
+// A back end that serves the rings itself: what it is told and when, and what comes of what it signals.
+#include "device/virtio_net/ring_service.h"
+
+#include <algorithm>
+
+#include "device/virtio_net/testing/net_fixture.h"
+
+namespace pagurus::device::testing {
+namespace {
+
+// Says how far it has come when it is paused, and notes what it was told.
+class FakeServer final : public net::RingServer {
+ public:
+  uint64_t ring_features() const override { return ~virtio::kFeatureEventIdx; }
+  Result<void> start(std::span<const net::Ring> given, uint64_t driver_features, net::RingOrigin from) override {
+    EXPECT_FALSE(serving) << "rings change while they are not served";
+    rings.assign(given.begin(), given.end());
+    features = driver_features;
+    origin = from;
+    return {};
+  }
+  Result<void> resume() override {
+    serving = true;
+    ++resumed;
+    return broken ? fail("it does not work") : Result<void>();
+  }
+  void pause() override {
+    serving = false;
+    for (net::Ring& ring : rings) ring.position = {.avail = 7, .used = 5};
+  }
+  void stop() override { rings.clear(); }
+  std::optional<net::RingPosition> position(unsigned queue) const override {
+    auto ring = std::ranges::find(rings, queue, &net::Ring::queue);
+    return serving || ring == rings.end() ? std::nullopt : std::optional(ring->position);
+  }
+  UniqueFd take_kick(unsigned) override { return {}; }
+  UniqueFd take_call(unsigned) override { return {}; }
+
+  std::vector<net::Ring> rings;
+  uint64_t features = 0;
+  net::RingOrigin origin = net::RingOrigin::kDriver;
+  std::atomic<bool> serving = false;
+  int resumed = 0;
+  bool broken = false;
+};
+
+struct RingServiceTest : VirtioNetTest {
+  RingServiceTest() { config.mq = true; }
+  std::unique_ptr<Vmm> make() {
+    return std::make_unique<Vmm>(ram, std::vector{wire.get(), wire.get()}, true, config, &server);
+  }
+  void start(uint64_t features) {
+    vmm = make();
+    vmm->net->thaw();
+    vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+    start_driver(features);
+  }
+  bool needs_reset() { return (common(0x14, 1) & virtio::kStatusNeedsReset) != 0; }
+
+  FakeServer server;
+  VirtioNetConfig config = nic();
+};
+
+TEST_F(RingServiceTest, is_given_the_drivers_rings_and_serves_them) {
+  start(kNetMrgRxbuf);
+  ASSERT_EQ(server.rings.size(), 2u);
+  EXPECT_TRUE(server.serving);
+  EXPECT_EQ(server.features & kNetMrgRxbuf, kNetMrgRxbuf);
+  for (unsigned queue : {0u, 1u}) {
+    virtio::QueueConfig ring = (queue == 0 ? rx : tx).config();
+    EXPECT_EQ(server.rings[queue].queue, queue);
+    EXPECT_EQ(server.rings[queue].size, ring.size);
+    EXPECT_EQ(server.rings[queue].descriptors, ring.descriptors);
+    EXPECT_EQ(server.rings[queue].position, net::RingPosition{});
+  }
+  // Nobody else touches them.
+  send_tx(frame_of(60, 1));
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(tx.used(), 0);
+  set_common(0x14, 1, 0);
+  EXPECT_FALSE(server.serving);
+  EXPECT_TRUE(server.rings.empty());
+}
+
+TEST_F(RingServiceTest, what_it_cannot_serve_is_not_offered) {
+  start(0);
+  EXPECT_EQ(offered() & virtio::kFeatureEventIdx, 0u);
+  EXPECT_NE(offered() & virtio::kFeatureIndirectDesc, 0u);
+}
+
+TEST_F(RingServiceTest, its_signals_are_interrupts_and_are_counted) {
+  start(0);
+  auto interrupts = [&] { return vmm->net->pair_counters()[0].interrupts; };
+  for (uint64_t i = 1; i <= 3; ++i) {
+    signal_eventfd(server.rings[i % 2].call_fd);
+    EXPECT_TRUE(eventually([&] { return interrupts() == i; }));
+  }
+  EXPECT_EQ(vmm->net->counters().interrupts, 3u);
+}
+
+TEST_F(RingServiceTest, a_ring_that_it_gives_up_needs_a_reset) {
+  start(0);
+  signal_eventfd(server.rings[0].error_fd);
+  EXPECT_TRUE(eventually([&] { return needs_reset() && !server.serving; }));
+  // Also after a pause.
+  vmm->freeze();
+  vmm->net->thaw();
+  EXPECT_FALSE(server.serving);
+  // What was signalled before the reset is no fault of the next driver.
+  vmm->freeze();
+  signal_eventfd(server.rings[0].error_fd);
+  set_common(0x14, 1, 0);
+  vmm->net->thaw();
+  restart_rings();
+  start_driver(0);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_TRUE(server.serving);
+  EXPECT_FALSE(needs_reset());
+}
+
+TEST_F(RingServiceTest, one_that_fails_to_serve_needs_a_reset) {
+  start(0);
+  vmm->net->set_link(false);
+  server.broken = true;
+  vmm->net->set_link(true);
+  EXPECT_TRUE(needs_reset());
+}
+
+TEST_F(RingServiceTest, rests_while_the_link_is_down_and_while_the_machine_is_paused) {
+  start(0);
+  vmm->net->set_link(false);
+  EXPECT_FALSE(server.serving);
+  vmm->freeze();
+  vmm->net->thaw();
+  EXPECT_FALSE(server.serving);
+  vmm->net->set_link(true);
+  EXPECT_TRUE(server.serving);
+  vmm->freeze();
+  EXPECT_FALSE(server.serving);
+  vmm->net->thaw();
+  EXPECT_TRUE(server.serving);
+}
+
+TEST_F(RingServiceTest, pauses_while_the_number_of_pairs_changes) {
+  vmm = make();
+  vmm->net->thaw();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+  ASSERT_TRUE(negotiate(kNetCtrlVq | kNetMq | virtio::kFeatureVersion1));
+  enable_msix();
+  RingBuilder rx1{ram, {0x40000}, 64}, tx1{ram, {0x50000}, 64};
+  unsigned queue = 0;
+  for (RingBuilder* ring : {&rx, &tx, &rx1, &tx1, &control}) set_queue(queue++, ring->config());
+  set_common(0x14, 1, 0xf);
+  ASSERT_EQ(server.rings.size(), 4u);
+  int before = server.resumed;
+  EXPECT_EQ(command(4, 0, {2, 0}, 4), 0);
+  EXPECT_EQ(vmm->backend.active_pairs, 2u);
+  EXPECT_TRUE(eventually([&] { return server.serving.load(); }));
+  EXPECT_EQ(server.resumed, before + 1);
+}
+
+TEST_F(RingServiceTest, another_process_goes_on_where_it_paused) {
+  start(0);
+  vmm->freeze();
+  auto state = vmm->save();
+  FakeServer other;
+  auto next = std::make_unique<Vmm>(ram, std::vector{wire.get(), wire.get()}, true, config, &other);
+  ASSERT_TRUE(next->load(state));
+  ASSERT_EQ(other.rings.size(), 2u);
+  EXPECT_EQ(other.origin, net::RingOrigin::kRestored);
+  EXPECT_EQ(other.rings[0].position, (net::RingPosition{.avail = 7, .used = 5}));
+  EXPECT_FALSE(other.serving);
+  next->net->thaw();
+  EXPECT_TRUE(other.serving);
+}
+
+}  // namespace
+}  // namespace pagurus::device::testing
