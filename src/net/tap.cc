@@ -77,7 +77,7 @@ Result<void> check_vhost(const TapConfig& config, const schema::NetdevTapOptions
     return fail("netdev '{}': vhostfd= and vhostfds= are mutually exclusive", config.id);
   }
   if (given && !config.vhost) {
-    return fail("netdev '{}': vhostfd= and vhostfds= are invalid without vhost=on", config.id);
+    return fail("netdev '{}': vhostfd= and vhostfds= are invalid with vhost=off", config.id);
   }
   if (config.vhost && !config.vnet_hdr) return fail("netdev '{}': vhost=on is invalid with vnet_hdr=off", config.id);
   if (given && config.vhost_fds.size() != config.queues) {
@@ -98,7 +98,8 @@ Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTap
                    .vnet_hdr = options.vnet_hdr.value_or(true),
                    .sndbuf = options.sndbuf.value_or(0),
                    .local_incoming = options.local_incoming.value_or(false),
-                   .vhost = options.vhost.value_or(false) || options.vhostforce.value_or(false)};
+                   .vhost = options.vhost.value_or(options.vhostforce.value_or(false) || options.vhostfd ||
+                                                   options.vhostfds)};
   if (options.vhostfd) config.vhost_fds = {*options.vhostfd};
   if (options.vhostfds) config.vhost_fds = split(*options.vhostfds);
   if (options.fd && options.fds) return fail("netdev '{}': fd= and fds= are mutually exclusive", id);

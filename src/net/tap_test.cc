@@ -42,8 +42,11 @@ TEST(TapConfig, takes_vhost_descriptors_with_vhost_only) {
   EXPECT_FALSE(parse("id=n0,ifname=tap0")->vhost);
   EXPECT_TRUE(parse("id=n0,ifname=tap0,vhostforce=on")->vhost);
   EXPECT_EQ(parse("id=n0,vhost=on,vhostfd=7")->vhost_fds, std::vector<std::string>{"7"});
-  EXPECT_EQ(parse("id=n0,vhostfd=7").error().message(),
-            "netdev 'n0': vhostfd= and vhostfds= are invalid without vhost=on");
+  EXPECT_FALSE(parse("id=n0,ifname=tap0,vhost=off,vhostforce=on")->vhost);
+  EXPECT_TRUE(parse("id=n0,vhostfd=7")->vhost);
+  EXPECT_EQ(parse("id=n0,vhost=off,vhostfd=7").error().message(),
+            "netdev 'n0': vhostfd= and vhostfds= are invalid with vhost=off");
+  EXPECT_EQ(parse("id=n0,queues=2,vhostfds=7:8")->vhost_fds, (std::vector<std::string>{"7", "8"}));
   EXPECT_EQ(parse("id=n0,vhost=on,vhostfd=7,vhostfds=8").error().message(),
             "netdev 'n0': vhostfd= and vhostfds= are mutually exclusive");
   EXPECT_EQ(parse("id=n0,vhost=on,vhostfds=7:8").error().message(),
