@@ -29,7 +29,8 @@ class PackedRingBuilder final : public DriverRing {
     // Used in this round, or in the one before.
     for (uint16_t i = 0; i < size_; ++i) {
       bool wrap = i < next_.index ? next_.wrap : !next_.wrap;
-      set_descriptor(i, {.address = 0, .length = 0, .id = 0, .flags = wrap ? kOwner : uint16_t{0}});
+      memory_.write_value(base_ + uint64_t{16} * i,
+                          PackedDescriptor{.address = 0, .length = 0, .id = 0, .flags = wrap ? kOwner : uint16_t{0}});
     }
   }
 
@@ -46,16 +47,17 @@ class PackedRingBuilder final : public DriverRing {
   PackedDescriptor descriptor(uint16_t index) const {
     return *memory_.read_value<PackedDescriptor>(base_ + uint64_t{16} * index);
   }
+  // The flags last, as they may make it visible.
   void set_descriptor(uint16_t index, const PackedDescriptor& descriptor) {
-    memory_.write_value(base_ + uint64_t{16} * index, descriptor);
+    set_contents(index, descriptor);
+    flags_of(index).store(descriptor.flags, std::memory_order_release);
   }
   // Offers descriptors from the next place on as they are, but for what makes them available.
   void offer_descriptors(std::vector<PackedDescriptor> descriptors) {
     last_ = next_;
     for (PackedDescriptor& each : descriptors) {
       each.flags |= next_.wrap ? kPackedAvail : kPackedUsed;
-      auto* bytes = reinterpret_cast<const uint8_t*>(&each);
-      memory_.write(base_ + uint64_t{16} * next_.index, {bytes, offsetof(PackedDescriptor, flags)});
+      set_contents(next_.index, each);
       if (&each != &descriptors.front()) flags_of(next_.index).store(each.flags, std::memory_order_relaxed);
       advance(next_, 1);
     }
@@ -79,7 +81,7 @@ class PackedRingBuilder final : public DriverRing {
     return id;
   }
   void offer_garbage(const std::function<Descriptor()>& descriptor, const Random& any) override {
-    for (uint16_t i = 0; i < size_; ++i) {
+    for (uint16_t i = size_; i-- > 0;) {
       Descriptor made = descriptor();
       bool offered = any(8) != 0;
       uint16_t owner = offered ? (any(8) == 0 ? kPackedUsed : kPackedAvail) : (any(2) == 0 ? kOwner : uint16_t{0});
@@ -142,6 +144,10 @@ class PackedRingBuilder final : public DriverRing {
       place.index = 0;
       place.wrap = !place.wrap;
     }
+  }
+  void set_contents(uint16_t index, const PackedDescriptor& descriptor) {
+    auto* bytes = reinterpret_cast<const uint8_t*>(&descriptor);
+    memory_.write(base_ + uint64_t{16} * index, {bytes, offsetof(PackedDescriptor, flags)});
   }
   std::atomic_ref<uint16_t> flags_of(uint16_t index) const {
     return ring_field(memory_.slice(base_ + uint64_t{16} * index + 14, 2));
