@@ -237,6 +237,8 @@ void Stream::freeze() {
   attention_watch_ = event::Watch();
   flush_watch_ = event::Watch();
   stop_seeking();
+  // What a destination would refuse stays here.
+  port_.look();
   if (port_.broken()) peer_gone();
 }
 

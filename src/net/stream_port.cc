@@ -68,9 +68,7 @@ IoResult StreamPort::receive(std::span<const iovec> frame) {
     length_.have += static_cast<size_t>(size);
   }
   size_t length = length_.value();
-  if (!is_frame_length(length)) {
-    return break_off(fmt::format("it sent a frame of {} bytes, where 1 to {} are possible", length, kMaxStreamFrame));
-  }
+  if (!is_frame_length(length)) return no_frame();
   // Two parts are ours: what does not fit, and the next length.
   bool direct = body_.empty() && frame.size() <= kMaxIovecs - 2;
   return direct ? receive_direct(frame, length) : receive_gathered(frame, length);
@@ -127,6 +125,11 @@ IoResult StreamPort::read_failed(ssize_t result) {
   if (result == 0) return break_off("it closed the connection");
   if (is_temporary(errno)) return {IoStatus::kWouldBlock, 0};
   return break_off(std::strerror(errno));
+}
+
+IoResult StreamPort::no_frame() {
+  return break_off(
+      fmt::format("it sent a frame of {} bytes, where 1 to {} are possible", length_.value(), kMaxStreamFrame));
 }
 
 IoResult StreamPort::break_off(std::string why) {
@@ -192,6 +195,11 @@ void StreamPort::connect(UniqueFd socket, StreamRemains remains) {
 }
 
 void StreamPort::look() {
+  if (!socket_ || broken()) return;
+  if (length_.have == kStreamLengthBytes && !is_frame_length(length_.value())) {
+    (void)no_frame();
+    return;
+  }
   uint8_t byte = 0;
   ssize_t result = ::recv(socket_.get(), &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK);
   if (result <= 0) (void)read_failed(result);

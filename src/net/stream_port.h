@@ -44,7 +44,7 @@ class StreamPort final : public Port {
 
   void connect(UniqueFd socket, StreamRemains remains);
   void disconnect();
-  // Notices that the peer has gone and has left nothing to read.
+  // Notices what receive() would: that the peer has gone and has left nothing to read, or has begun what is no frame.
   void look();
   StreamRemains remains() const;
 
@@ -65,6 +65,7 @@ class StreamPort final : public Port {
   IoResult receive_gathered(std::span<const iovec> frame, size_t length);
   void begin_next(size_t bytes);
   IoResult read_failed(ssize_t result);
+  IoResult no_frame();
   IoResult break_off(std::string why);
   bool flush_locked();
 

@@ -198,6 +198,17 @@ TEST_F(StreamTest, what_is_no_frame_length_ends_the_connection) {
   }
 }
 
+TEST_F(StreamTest, a_length_that_is_none_and_was_read_ahead_does_not_keep_the_guest_from_moving) {
+  std::unique_ptr<Stream> stream;
+  UniqueFd peer = connect(stream);
+  Bytes bytes = framed(Bytes(60, 1));
+  bytes.insert(bytes.end(), 4, 0xff);
+  send(peer, bytes);
+  EXPECT_EQ(receive(stream->port(0)), Bytes(60, 1));
+  stream = move(*stream, "addr.type=fd,addr.str=c");
+  EXPECT_FALSE(stream->connected());
+}
+
 TEST_F(StreamTest, what_a_full_socket_did_not_take_follows_without_another_frame) {
   std::unique_ptr<Stream> stream;
   UniqueFd peer = connect(stream, 4608);
