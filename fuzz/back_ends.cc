@@ -12,12 +12,28 @@
 #include "fuzz/input.h"
 #include "fuzz/target.h"
 #include "monitor/listener.h"
+#include "net/dgram.h"
+#include "net/stream.h"
+#include "net/stream_state.h"
 #include "net/tap.h"
+#include "net/tap_state.h"
 
 namespace pagurus::fuzz {
 namespace {
 
-enum Kind : uint8_t { kStdio, kFd, kConsoleSocket, kTap, kQmpListener, kKinds };
+enum Kind : uint8_t {
+  kStdio,
+  kFd,
+  kConsoleSocket,
+  kTap,
+  kQmpListener,
+  kTapQueues,
+  kStreamServer,
+  kStreamClient,
+  kDgramConnected,
+  kDgramPath,
+  kKinds
+};
 
 constexpr size_t kMaxDescriptors = 4;
 
@@ -30,8 +46,7 @@ struct Console final : chardev::Frontend {
 
 // Turns the loop until what is ready now has been served.
 void turn(event::Loop& loop) {
-  auto stop = loop.after(0, [&loop] { loop.exit(0); });
-  CHECK(stop.has_value() && loop.run().has_value(), "the loop turns");
+  for (int i = 0; i < 8; ++i) CHECK(loop.turn(0).has_value(), "the loop turns");
 }
 
 void use(chardev::Backend& backend, vmstate::Reader& reader, event::Loop& loop) {
@@ -51,6 +66,29 @@ void use(chardev::Backend& backend, vmstate::Reader& reader, event::Loop& loop) 
   backend.attach(nullptr);
 }
 
+struct Nobody final : net::ConnectionObserver {
+  void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
+  void netdev_disconnected(const std::string&) override {}
+};
+
+void use(net::Backend& backend, vmstate::Reader& reader, event::Loop& loop) {
+  if (!backend.adopt(reader)) {
+    CHECK(backend.pending(), "a back end that adopted nothing is pending");
+    return;
+  }
+  backend.thaw();
+  Bytes frame(1514, 'x');
+  iovec part{frame.data(), frame.size()};
+  for (int i = 0; i < 3; ++i) {
+    (void)backend.port(0).receive({&part, 1});
+    (void)backend.port(0).transmit({&part, 1});
+    turn(loop);
+  }
+  backend.freeze();
+  vmstate::Writer writer;
+  CHECK(backend.save(writer).has_value(), "what was adopted can move on");
+}
+
 void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
   NamedFds named;
   switch (kind) {
@@ -68,6 +106,28 @@ void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
       auto tap = net::Tap::create({.id = "n", .ifname = "tap0"}, named);
       CHECK(!tap->adopt(reader) && tap->pending(), "none of these descriptors is a TAP");
       return;
+    }
+    case kTapQueues: {
+      auto tap = net::Tap::create({.id = "n", .ifname = "tap0", .queues = 4}, named);
+      CHECK(!tap->adopt(reader) && tap->pending(), "none of these descriptors is a TAP");
+      return;
+    }
+    case kStreamServer:
+    case kStreamClient: {
+      Nobody nobody;
+      schema::SocketAddress addr{schema::UnixSocketAddress{"/nonexistent/net"}};
+      bool server = kind == kStreamServer;
+      auto stream = net::Stream::create({.id = "n", .addr = addr, .server = server}, {named, loop, nobody});
+      return use(**stream, reader, loop);
+    }
+    case kDgramConnected: {
+      net::Dgram dgram({.id = "n", .local = {schema::FdSocketAddress{"c"}}, .remote = {}}, named);
+      return use(dgram, reader, loop);
+    }
+    case kDgramPath: {
+      schema::SocketAddress addr{schema::UnixSocketAddress{"/nonexistent/net"}};
+      net::Dgram dgram({.id = "n", .local = addr, .remote = addr}, named);
+      return use(dgram, reader, loop);
     }
     default: {
       // Pending, because the source still listens.
@@ -127,12 +187,31 @@ std::vector<Bytes> seeds() {
   // The layout of net/tap.cc: a name, ten bytes, a descriptor.
   Bytes tap{kTap, 1, DescriptorKind::kTun, 4, 0, 0, 0, 't', 'a', 'p', '0', 1, 1, 12, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0};
   Bytes listener{kQmpListener, 1, DescriptorKind::kListener, 1, 0, 0, 0, '/', 0, 0, 0, 0};
+  // As many queues as descriptors, of the same layout.
+  net::TapQueuesState queues;
+  for (uint8_t i = 0; i < 2; ++i) {
+    queues.queues.push_back({.ifname = "tap0", .vnet_header = true, .vnet_header_size = net::kVnetHeaderSize});
+    queues.queues.back().fd = vmstate::Fd::lend(i);
+  }
+  net::StreamState server{.server = true, .path = "/nonexistent/net"};
+  server.listener.push_back(vmstate::Fd::lend(0));
+  server.connection.push_back(vmstate::Fd::lend(1));
+  net::StreamState client{.received = {0, 0, 0, 7, 'b', 'e', 'g', 'u', 'n'}, .unsent = {'r', 'e', 's', 't'}};
+  client.connection.push_back(vmstate::Fd::lend(0));
+  net::DgramState connected{.socket = vmstate::Fd::lend(0)};
+  net::DgramState path{.socket = vmstate::Fd::lend(0), .path = "/nonexistent/net", .remote = {1, 0, '/', 'n'}};
   return {seed(kStdio, {kPipeIn, kPipeOut}, terminal),
           seed(kFd, {kSocket, kSocket}, streams(chardev::StreamConfig::Kind::kFd)),
           seed(kFd, {kMemory, kNull}, streams(chardev::StreamConfig::Kind::kFd)),
           seed(kConsoleSocket, {kListener, kSocket}, socket),
           tap,
-          listener};
+          listener,
+          seed(kTapQueues, {kTun, kTun}, queues),
+          seed(kStreamServer, {kListener, kSocket}, server),
+          seed(kStreamClient, {kSocket}, client),
+          seed(kStreamClient, {}, net::StreamState{.connecting = true}),
+          seed(kDgramConnected, {kDatagrams}, connected),
+          seed(kDgramPath, {kDatagrams}, path)};
 }
 
 }  // namespace pagurus::fuzz

@@ -25,6 +25,7 @@ enum DescriptorKind : uint8_t {
   kSealedMemory,
   kNull,
   kTun,
+  kDatagrams,
   kDescriptorKinds
 };
 
@@ -57,6 +58,13 @@ inline UniqueFd make_descriptor(uint8_t kind) {
     case kSocket: {
       int ends[2];
       CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "a socket pair");
+      (void)!::write(ends[1], "input", 5);
+      ::close(ends[1]);
+      return UniqueFd(ends[0]);
+    }
+    case kDatagrams: {
+      int ends[2];
+      CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0, "a socket pair");
       (void)!::write(ends[1], "input", 5);
       ::close(ends[1]);
       return UniqueFd(ends[0]);
