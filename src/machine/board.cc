@@ -112,6 +112,9 @@ Result<void> Board::start_dirty_log() {
   CHECK(!logs_dirty_, "the log is started once before it is stopped");
   logs_dirty_ = true;
   auto started = memory_.start_dirty_log();
+  for (auto& nic : nics_) {
+    if (started) started = nic->start_dirty_log();
+  }
   if (started) started = vm_->start_dirty_log();
   if (!started) stop_dirty_log();
   return started;
@@ -119,12 +122,14 @@ Result<void> Board::start_dirty_log() {
 
 Result<void> Board::collect_dirty(memory::PageBitmap& into) {
   CHECK(logs_dirty_, "a log that was started is read");
+  for (auto& nic : nics_) nic->collect_dirty();
   memory_.take_dirty(into);
   return vm_->take_dirty(into);
 }
 
 void Board::stop_dirty_log() {
   if (!std::exchange(logs_dirty_, false)) return;
+  for (auto& nic : nics_) nic->stop_dirty_log();
   memory_.stop_dirty_log();
   // A log that goes on costs the guest a little, and nothing else.
   if (auto stopped = vm_->stop_dirty_log(); !stopped) log_warning("{}", stopped.error().message());

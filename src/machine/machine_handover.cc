@@ -222,12 +222,12 @@ Result<void> Machine::Impl::check_guest() const {
 
 Result<void> Machine::Impl::check_copy() const {
   for (const auto& nic : board_->nics()) {
-    if (nic->backend().ring_server() == nullptr) continue;
-    return std::unexpected(
-        Error(fmt::format("netdev '{}' has vhost=on: what its server writes to the guest's RAM is not seen while "
-                          "that is copied",
-                          nic->backend().id()))
-            .remedy("hand the guest over on this host with parameter 'backend-transfer', or set vhost=off"));
+    net::RingServer* server = nic->backend().ring_server();
+    auto able = server == nullptr ? Result<void>() : server->can_log();
+    if (able) continue;
+    return std::unexpected(std::move(able.error())
+                               .while_doing(fmt::format("netdev '{}': RAM cannot be copied", nic->backend().id()))
+                               .remedy("hand the guest over on this host with parameter 'backend-transfer'"));
   }
   return {};
 }

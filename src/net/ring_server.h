@@ -76,6 +76,15 @@ class RingServer {
   // Of a ring that was started; while paused.
   virtual std::optional<RingPosition> position(unsigned queue) const = 0;
 
+  // While RAM is copied under the running guest, the server notes what it writes there: from start_log() on, and
+  // collect_log() tells the memory (GuestMemory::note_written) what has come since.  Started and stopped while
+  // paused; collected on the control thread, at any time between.  stop_log() is idempotent.
+  // can_log(): an error says why it cannot.
+  virtual Result<void> can_log() const { return fail("what serves its rings does not tell what it writes to RAM"); }
+  virtual Result<void> start_log() { return can_log(); }
+  virtual void collect_log() {}
+  virtual void stop_log() {}
+
   // The eventfd that a server in another process already listens to for this queue, of a back end whose
   // early state was adopted: the front end uses it in place of its own.  Empty: it brings its own.
   virtual UniqueFd take_kick(unsigned queue) = 0;

@@ -8,8 +8,12 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "net/tap.h"
 #include "net/testing/backend_conformance.h"
@@ -111,5 +115,111 @@ INSTANTIATE_TEST_SUITE_P(Tap, BackendConformance,
                          ::testing::Values(RigCase{"one_queue", &one_queue}, RigCase{"without_header", &without_header},
                                            RigCase{"four_queues", &four_queues}, RigCase{"with_vhost", &with_vhost}),
                          rig_name);
+
+namespace {
+
+// A driver's queue pair, by hand, and the device's side of it.
+class Rings {
+ public:
+  static constexpr uint16_t kSize = 16;
+
+  explicit Rings(const memory::GuestMemory& memory) : memory_(memory) {
+    for (UniqueFd* fd : {&kicks[0], &kicks[1], &calls[0], &calls[1], &error}) *fd = *make_eventfd();
+  }
+  std::vector<Ring> describe() const {
+    std::vector<Ring> rings;
+    for (unsigned queue : {0u, 1u}) {
+      rings.push_back({.queue = queue,
+                       .size = kSize,
+                       .descriptors = base(queue),
+                       .driver = avail(queue),
+                       .device = used(queue),
+                       .position = {},
+                       .kick_fd = kicks[queue].get(),
+                       .call_fd = calls[queue].get(),
+                       .error_fd = error.get()});
+    }
+    return rings;
+  }
+  // The first buffer of a queue.
+  void offer(unsigned queue, memory::GuestAddress at, uint32_t length) {
+    constexpr uint16_t kWrite = 2;
+    struct {
+      uint64_t address;
+      uint32_t length;
+      uint16_t flags, next;
+    } descriptor{at.value, length, queue == 0 ? kWrite : uint16_t{0}, 0};
+    memory_.write_value(base(queue), descriptor);
+    set_avail(queue, 1);
+  }
+  void set_avail(unsigned queue, uint16_t index) {
+    memory_.write_value(avail(queue) + 2, index);
+    signal_eventfd(kicks[queue].get());
+  }
+  uint16_t used_index(unsigned queue) const { return *memory_.read_value<uint16_t>(used(queue) + 2); }
+
+  std::array<UniqueFd, 2> kicks, calls;
+  UniqueFd error;
+
+ private:
+  static memory::GuestAddress base(unsigned queue) { return {0x10'0000 + 0x10000 * queue}; }
+  static memory::GuestAddress avail(unsigned queue) { return base(queue) + 0x1000; }
+  static memory::GuestAddress used(unsigned queue) { return base(queue) + 0x2000; }
+  const memory::GuestMemory& memory_;
+};
+
+bool comes_true(const std::function<bool()>& condition) {
+  for (int i = 0; i < 5000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+constexpr memory::GuestAddress kReceived{0x20'0000};
+constexpr memory::GuestAddress kTransmitted{0x21'0000};
+
+}  // namespace
+
+TEST(TapWithVhost, the_kernel_serves_the_rings_and_tells_when_one_is_broken) {
+  if (::access("/dev/vhost-net", R_OK | W_OK) != 0) GTEST_SKIP() << "no /dev/vhost-net here";
+  auto rig = TapRig::make_rig({.id = "n0", .ifname = "conform0", .vhost = true}, IFF_VNET_HDR);
+  if (!rig) GTEST_SKIP() << rig.error().message();
+  auto memory = *memory::GuestMemory::create(memory::kMinRam, memory::Pages::kSmall);
+  ASSERT_TRUE(memory.allocate());
+  auto tap = (*rig)->make();
+  ASSERT_TRUE(tap->ram_ready(memory));
+  auto opened = tap->open();
+  ASSERT_TRUE(opened) << opened.error().message();
+  tap->thaw();
+  RingServer& server = *tap->ring_server();
+  Rings rings(memory);
+  auto started = server.start(rings.describe(), ring_features_mask(), RingOrigin::kDriver);
+  ASSERT_TRUE(started) << started.error().message();
+  ASSERT_TRUE(server.resume());
+
+  Bytes frame(kVnetHeaderSize + 64);
+  frame[kVnetHeaderSize + 12] = 0x08;  // IPv4
+  memory.write(kTransmitted, frame);
+  rings.offer(1, kTransmitted, static_cast<uint32_t>(frame.size()));
+  std::optional<Bytes> wire;
+  ASSERT_TRUE(comes_true([&] { return (wire = (*rig)->receive()).has_value(); }));
+  EXPECT_EQ(*wire, Bytes(frame.begin() + kVnetHeaderSize, frame.end()));
+  rings.offer(0, kReceived, 2048);
+  (*rig)->send(*wire);
+  ASSERT_TRUE(comes_true([&] { return rings.used_index(0) == 1; }));
+  Bytes received(frame.size());
+  memory.read(kReceived, received);
+  EXPECT_EQ(Bytes(received.begin() + kVnetHeaderSize, received.end()), *wire);
+
+  EXPECT_FALSE(server.position(0).has_value());
+  server.pause();
+  for (unsigned queue : {0u, 1u}) EXPECT_EQ(server.position(queue), (RingPosition{.avail = 1, .used = 1})) << queue;
+  ASSERT_TRUE(server.resume());
+  EXPECT_FALSE(drain_eventfd(rings.error.get()));
+  rings.set_avail(1, 1000);
+  EXPECT_TRUE(comes_true([&] { return drain_eventfd(rings.error.get()); }));
+  server.stop();
+}
 
 }  // namespace pagurus::net::testing

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -18,6 +19,7 @@ namespace pagurus::net {
 namespace {
 
 constexpr const char* kDevice = "/dev/vhost-net";
+constexpr uint64_t kLogAll = uint64_t{1} << VHOST_F_LOG_ALL;
 
 Result<UniqueFd> open_device() {
   UniqueFd fd(::open(kDevice, O_RDWR | O_CLOEXEC));
@@ -37,6 +39,8 @@ Result<void> check_device(int fd) {
   if (!right) return fail("file descriptor {} is not an open {}", fd, kDevice);
   return {};
 }
+
+constexpr uint64_t kPagesPerWord = 64;
 
 // Its place is the same for a device's two rings: 0 receives, 1 transmits.
 unsigned place(unsigned queue) { return queue % 2; }
@@ -186,7 +190,9 @@ void VhostNet::release() {
 
 // --- Rings ------------------------------------------------------------------------------------
 
+// features: without VHOST_F_LOG_ALL.
 Result<void> VhostNet::set_features(uint64_t features) {
+  if (!log_.empty()) features |= kLogAll;
   if (features == set_features_) return {};
   for (const UniqueFd& device : devices_) {
     if (::ioctl(device.get(), VHOST_SET_FEATURES, &features) != 0) {
@@ -209,6 +215,10 @@ Result<void> VhostNet::set_ring(const Ring& ring) {
   address.desc_user_addr = host(ring.descriptors);
   address.avail_user_addr = host(ring.driver);
   address.used_user_addr = host(ring.device);
+  if (!log_.empty()) {
+    address.flags = 1 << VHOST_VRING_F_LOG;
+    address.log_guest_addr = ring.device.value;
+  }
   if (::ioctl(device, VHOST_SET_VRING_ADDR, &address) != 0) {
     return fail_errno(errno, "vhost-net does not take the rings of queue {}", ring.queue);
   }
@@ -279,6 +289,63 @@ std::optional<RingPosition> VhostNet::position(unsigned queue) const {
   if (serving_) return std::nullopt;
   auto ring = std::ranges::find(rings_, queue, &Ring::queue);
   return ring == rings_.end() ? std::nullopt : std::optional(ring->position);
+}
+
+// --- Log of what the kernel writes ------------------------------------------------------------
+
+Result<void> VhostNet::can_log() const {
+  if ((features_ & kLogAll) == 0) return fail("this kernel's vhost-net does not tell what it writes to RAM");
+  return {};
+}
+
+Result<void> VhostNet::start_log() {
+  CHECK(!serving_, "a log is begun while the rings are not served");
+  if (devices_.empty()) return fail("netdev '{}': its vhost-net devices are not open", config_.netdev);
+  TRY(can_log());
+  const memory::RamRange last = memory_->ranges().back();
+  uint64_t pages = (last.base.value + last.size) / memory::kPageSize;
+  log_.assign((pages + kPagesPerWord - 1) / kPagesPerWord, 0);
+  auto base = reinterpret_cast<uint64_t>(log_.data());
+  for (const UniqueFd& device : devices_) {
+    if (::ioctl(device.get(), VHOST_SET_LOG_BASE, &base) == 0) continue;
+    auto failure = fail_errno(errno, "netdev '{}': vhost-net takes no log", config_.netdev);
+    stop_log();
+    return failure;
+  }
+  auto renewed = renew_log();
+  if (!renewed) stop_log();
+  return renewed;
+}
+
+void VhostNet::collect_log() {
+  for (size_t i = 0; i < log_.size(); ++i) {
+    // The kernel sets bits meanwhile.
+    if (__atomic_load_n(&log_[i], __ATOMIC_RELAXED) == 0) continue;
+    uint64_t word = __atomic_exchange_n(&log_[i], 0, __ATOMIC_ACQ_REL);
+    for (; word != 0; word &= word - 1) {
+      uint64_t page = i * kPagesPerWord + static_cast<uint64_t>(std::countr_zero(word));
+      const uint8_t* host = memory_->slice({page * memory::kPageSize}, memory::kPageSize);
+      if (host != nullptr) memory_->note_written(host, memory::kPageSize);
+    }
+  }
+}
+
+void VhostNet::stop_log() {
+  CHECK(!serving_, "a log is ended while the rings are not served");
+  if (log_.empty()) return;
+  std::vector<uint64_t> log = std::exchange(log_, {});
+  if (auto renewed = renew_log(); !renewed) {
+    log_error("{}", renewed.error().message());
+    // The kernel may go on to write there.
+    log_ = std::move(log);
+  }
+}
+
+Result<void> VhostNet::renew_log() {
+  std::string doing = fmt::format("netdev '{}'", config_.netdev);
+  TRY_DOING(doing, set_features(set_features_ & ~kLogAll));
+  for (const Ring& ring : rings_) TRY_DOING(doing, set_ring(ring));
+  return {};
 }
 
 }  // namespace pagurus::net

@@ -62,6 +62,10 @@ class VhostNet final : public RingServer {
   void pause() override;
   void stop() override;
   std::optional<RingPosition> position(unsigned queue) const override;
+  Result<void> can_log() const override;
+  Result<void> start_log() override;
+  void collect_log() override;
+  void stop_log() override;
   UniqueFd take_kick(unsigned) override { return {}; }
   UniqueFd take_call(unsigned) override { return {}; }
 
@@ -70,6 +74,7 @@ class VhostNet final : public RingServer {
   Result<void> set_up(std::vector<UniqueFd> devices);
   Result<void> set_features(uint64_t features);
   Result<void> set_ring(const Ring& ring);
+  Result<void> renew_log();
   int device_of(unsigned queue) const { return devices_[queue / 2].get(); }
   Error explain(Error error) const;
 
@@ -83,6 +88,7 @@ class VhostNet final : public RingServer {
   uint64_t features_ = ~uint64_t{0};  // of the devices; nobody knows before they are open
   uint64_t set_features_ = 0;         // what they were told
   std::vector<Ring> rings_;           // what they were told
+  std::vector<uint64_t> log_;         // a bit for each page of guest-physical addresses; empty: nothing is logged
   bool serving_ = false;
 };
 

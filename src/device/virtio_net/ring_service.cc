@@ -65,6 +65,16 @@ void RingService::stop() {
   queues_.clear();
 }
 
+Result<void> RingService::start_log() {
+  pause();
+  return server_.start_log();
+}
+
+void RingService::stop_log() {
+  pause();
+  server_.stop_log();
+}
+
 std::optional<virtio::QueuePosition> RingService::position(unsigned queue) const {
   auto position = server_.position(queue);
   if (!position) return std::nullopt;

@@ -39,6 +39,10 @@ class RingService {
   Result<void> resume();
   void pause();
   void stop();
+  // Around the copying of RAM; the back end is paused then.
+  Result<void> start_log();
+  void collect_log() { server_.collect_log(); }
+  void stop_log();
   // Empty while the back end serves, and for a queue that was not started.
   std::optional<virtio::QueuePosition> position(unsigned queue) const;
 

@@ -174,6 +174,30 @@ void VirtioNet::set_link(bool up) {
   if (changed) transport_->interrupt_config();
 }
 
+Result<void> VirtioNet::start_dirty_log() {
+  if (!ring_service_) return {};
+  std::lock_guard lock(lock_);
+  Result<void> started;
+  change_still([&] {
+    started = ring_service_->start_log();
+    if (!paused_) serve_rings();
+  });
+  return started;
+}
+
+void VirtioNet::collect_dirty() {
+  if (ring_service_) ring_service_->collect_log();
+}
+
+void VirtioNet::stop_dirty_log() {
+  if (!ring_service_) return;
+  std::lock_guard lock(lock_);
+  change_still([&] {
+    ring_service_->stop_log();
+    if (!paused_) serve_rings();
+  });
+}
+
 void VirtioNet::hold_still(const std::function<void()>& change) {
   std::lock_guard lock(lock_);
   change_still([&] {

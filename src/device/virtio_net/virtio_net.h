@@ -90,6 +90,11 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   // Power-on state; only while frozen.
   void reset();
 
+  // Around the copying of RAM under the running guest: lets a back end that serves the rings tell what it writes.
+  Result<void> start_dirty_log();
+  void collect_dirty();
+  void stop_dirty_log();
+
   // The wire as the operator has it; the guest sees a link while the back end is connected, too.
   void set_link(bool up);
   // The restored guest has come to another back end than the one its driver set up: tells it what the
