@@ -141,8 +141,8 @@ class Rings {
     }
     return rings;
   }
-  // The first buffer of a queue.
-  void offer(unsigned queue, memory::GuestAddress at, uint32_t length) {
+  // The queue's buffer, for the `count`th time.
+  void offer(unsigned queue, memory::GuestAddress at, uint32_t length, uint16_t count = 1) {
     constexpr uint16_t kWrite = 2;
     struct {
       uint64_t address;
@@ -150,7 +150,7 @@ class Rings {
       uint16_t flags, next;
     } descriptor{at.value, length, queue == 0 ? kWrite : uint16_t{0}, 0};
     memory_.write_value(base(queue), descriptor);
-    set_avail(queue, 1);
+    set_avail(queue, count);
   }
   void set_avail(unsigned queue, uint16_t index) {
     memory_.write_value(avail(queue) + 2, index);
@@ -158,13 +158,14 @@ class Rings {
   }
   uint16_t used_index(unsigned queue) const { return *memory_.read_value<uint16_t>(used(queue) + 2); }
 
+  static memory::GuestAddress used(unsigned queue) { return base(queue) + 0x2000; }
+
   std::array<UniqueFd, 2> kicks, calls;
   UniqueFd error;
 
  private:
   static memory::GuestAddress base(unsigned queue) { return {0x10'0000 + 0x10000 * queue}; }
   static memory::GuestAddress avail(unsigned queue) { return base(queue) + 0x1000; }
-  static memory::GuestAddress used(unsigned queue) { return base(queue) + 0x2000; }
   const memory::GuestMemory& memory_;
 };
 
@@ -215,6 +216,24 @@ TEST(TapWithVhost, the_kernel_serves_the_rings_and_tells_when_one_is_broken) {
   EXPECT_FALSE(server.position(0).has_value());
   server.pause();
   for (unsigned queue : {0u, 1u}) EXPECT_EQ(server.position(queue), (RingPosition{.avail = 1, .used = 1})) << queue;
+
+  ASSERT_TRUE(memory.start_dirty_log());
+  auto logs = server.start_log();
+  ASSERT_TRUE(logs) << logs.error().message();
+  ASSERT_TRUE(server.resume());
+  rings.offer(0, kReceived, 2048, 2);
+  (*rig)->send(*wire);
+  ASSERT_TRUE(comes_true([&] { return rings.used_index(0) == 2; }));
+  server.pause();
+  server.collect_log();
+  memory::PageBitmap written(memory.size() / memory::kPageSize);
+  memory.take_dirty(written);
+  EXPECT_TRUE(written.test(kReceived.value / memory::kPageSize));
+  EXPECT_TRUE(written.test(Rings::used(0).value / memory::kPageSize));
+  EXPECT_LE(written.count(), 3u);
+  server.stop_log();
+  memory.stop_dirty_log();
+
   ASSERT_TRUE(server.resume());
   EXPECT_FALSE(drain_eventfd(rings.error.get()));
   rings.set_avail(1, 1000);

@@ -33,6 +33,17 @@ class FakeServer final : public net::RingServer {
     auto ring = std::ranges::find(rings, queue, &net::Ring::queue);
     return serving || ring == rings.end() ? std::nullopt : std::optional(ring->position);
   }
+  Result<void> can_log() const override { return {}; }
+  Result<void> start_log() override {
+    EXPECT_FALSE(serving);
+    logs = true;
+    return {};
+  }
+  void collect_log() override { ++collected; }
+  void stop_log() override {
+    EXPECT_FALSE(serving);
+    logs = false;
+  }
   UniqueFd take_kick(unsigned) override { return {}; }
   UniqueFd take_call(unsigned) override { return {}; }
 
@@ -41,6 +52,8 @@ class FakeServer final : public net::RingServer {
   net::RingOrigin origin = net::RingOrigin::kDriver;
   std::atomic<bool> serving = false;
   int resumed = 0;
+  bool logs = false;
+  int collected = 0;
   bool broken = false;
 };
 
@@ -137,6 +150,21 @@ TEST_F(RingServiceTest, rests_while_the_link_is_down_and_while_the_machine_is_pa
   EXPECT_TRUE(server.serving);
   vmm->freeze();
   EXPECT_FALSE(server.serving);
+  vmm->net->thaw();
+  EXPECT_TRUE(server.serving);
+}
+
+TEST_F(RingServiceTest, rests_while_a_log_of_what_it_writes_begins_and_ends) {
+  start(0);
+  ASSERT_TRUE(vmm->net->start_dirty_log());
+  EXPECT_TRUE(server.logs);
+  EXPECT_TRUE(server.serving);
+  vmm->net->collect_dirty();
+  EXPECT_EQ(server.collected, 1);
+  vmm->freeze();
+  vmm->net->stop_dirty_log();
+  EXPECT_FALSE(server.logs);
+  EXPECT_FALSE(server.serving) << "the machine is paused";
   vmm->net->thaw();
   EXPECT_TRUE(server.serving);
 }
