@@ -110,6 +110,8 @@ Result<void> VirtioNetConfig::settle_control(const schema::VirtioNetPciOptions& 
                {"ctrl_vlan", ctrl_vlan, options.ctrl_vlan},
                {"ctrl_mac_addr", ctrl_mac_addr, options.ctrl_mac_addr},
                {"ctrl_guest_offloads", ctrl_guest_offloads, options.ctrl_guest_offloads},
+               {"rss", rss, options.rss.value_or(false)},
+               {"hash", hash, options.hash.value_or(false)},
                {"mq", mq, mq}};
   for (const auto& user : users) {
     user.on = user.given.value_or(ctrl_vq && defaults.on(user.name));

@@ -59,6 +59,8 @@ struct VirtioNetConfig {
   bool ctrl_vlan = false;
   bool ctrl_mac_addr = false;
   bool ctrl_guest_offloads = false;
+  bool rss = false;               // the driver can have frames steered by a hash
+  bool hash = false;              // and be told the hash
   bool mq = false;                // as many queue pairs as the back end has
   std::optional<uint32_t> speed;  // Mbit/s, at most INT32_MAX
   std::optional<schema::NetDuplex> duplex;

@@ -409,5 +409,163 @@ TEST_P(ControlLayoutTest, commands_under_freezes_and_traffic_do_not_deadlock) {
   control_thread.join();
 }
 
+// Frames steered by their hash: of one TCP flow, which Microsoft's vectors have the hash of.
+struct SteeringTest : ControlTest {
+  static constexpr uint64_t kSteered = kNetCtrlVq | kNetMq | kNetRss | kNetHashReport | kNetMrgRxbuf;
+  static constexpr size_t kHeader = Steering::kHashHeaderBytes;
+
+  SteeringTest() { config.rss = config.hash = true; }
+  static Bytes rss_key() {
+    return {0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+            0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+            0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa};
+  }
+  // The flow's hash selects the first of the two pairs.
+  static Bytes rss(uint8_t first, uint8_t second, uint8_t unclassified, uint8_t transmit = 1) {
+    Bytes data{0x3f, 0, 0, 0, 1, 0, unclassified, 0, first, 0, second, 0, transmit, 0, 40};
+    for (uint8_t byte : rss_key()) data.push_back(byte);
+    return data;
+  }
+  static Bytes flow_frame(uint8_t seed = 0) {
+    Bytes frame{0, 0, 0, 0,  0, 0, 0, 0,  0, 0,   0,   0,   8,   0,   0x45, 0,    0,    40,   0,
+                0, 0, 0, 64, 6, 0, 0, 66, 9, 149, 187, 161, 142, 100, 80,   0x0a, 0xea, 0x06, 0xe6};
+    frame.resize(60, seed);
+    return frame;
+  }
+  void start_steered(const Bytes& command_data) {
+    start(kSteered);
+    ASSERT_EQ(command(4, 1, command_data, kControlQueue), 0);
+  }
+  uint64_t offer(unsigned pair) {
+    uint64_t address = kRxBuffers + 0x10000 * pair + 0x1000 * (ring(2 * pair).avail() % 16);
+    ring(2 * pair).offer({{address, 2048, true}});
+    kick(2 * pair);
+    return address;
+  }
+  void send(unsigned reader, const Bytes& frame) {
+    Bytes whole(kNetHeaderBytes);
+    whole[0] = 1;
+    whole.insert(whole.end(), frame.begin(), frame.end());
+    ASSERT_EQ(::send(network(reader), whole.data(), whole.size(), 0), static_cast<ssize_t>(whole.size()));
+  }
+  void check_arrival(unsigned pair, uint64_t buffer, uint16_t used, const Bytes& frame, uint32_t hash, uint8_t report) {
+    ASSERT_TRUE(eventually([&] { return ring(2 * pair).used() == used; }));
+    Bytes got = guest_bytes(buffer, kHeader + frame.size());
+    EXPECT_EQ(got[0], 1) << "the back end's header";
+    EXPECT_EQ(load_le<uint16_t>(got.data() + 10), 1) << "buffers";
+    EXPECT_EQ(load_le<uint32_t>(got.data() + 12), hash);
+    EXPECT_EQ(load_le<uint16_t>(got.data() + 16), report);
+    EXPECT_EQ(Bytes(got.begin() + kHeader, got.end()), frame);
+  }
+};
+
+constexpr uint32_t kFlowHash = 0x51ccc178;
+
+TEST_F(SteeringTest, registers_tell_what_the_device_can) {
+  vmm = make();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  EXPECT_EQ(offered() & (kNetRss | kNetHashReport), kNetRss | kNetHashReport);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2011, 1), kMaxRssKey);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2012, 2), kMaxRssTable);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x2014, 4), kSupportedHashTypes);
+  EXPECT_EQ(vmm->mmio.read(kBar + 0x200c, 4), 0xffff'ffffu) << "no speed";
+}
+
+TEST_F(SteeringTest, a_frame_goes_to_the_pair_of_its_hash_across_a_hand_over) {
+  start_steered(rss(5, 2, 3));
+  EXPECT_EQ(vmm->backend.active_pairs, 6u) << "as many as the table names";
+  for (uint16_t round = 1; round <= 2; ++round) {
+    for (unsigned reader : {0u, 5u, 4u}) {
+      uint64_t buffer = offer(5);
+      send(reader, flow_frame(static_cast<uint8_t>(reader)));
+      uint16_t used = static_cast<uint16_t>(3 * (round - 1) + (reader == 0 ? 1 : reader == 5 ? 2 : 3));
+      check_arrival(5, buffer, used, flow_frame(static_cast<uint8_t>(reader)), kFlowHash, 2);
+    }
+    uint64_t buffer = offer(3);
+    send(1, frame_of(60, 7));
+    check_arrival(3, buffer, round, frame_of(60, 7), 0, 0);
+    hand_over();
+    vmm->net->thaw();
+  }
+  EXPECT_EQ(vmm->net->pair_counters()[5].rx_bytes, 6 * 60u);
+}
+
+TEST_F(SteeringTest, a_frame_without_room_waits_also_across_a_hand_over) {
+  start_steered(rss(2, 2, 2));
+  send(0, flow_frame(1));
+  send(0, flow_frame(2));
+  std::this_thread::sleep_for(20ms);
+  hand_over();
+  vmm->net->thaw();
+  uint64_t first = offer(2);
+  check_arrival(2, first, 1, flow_frame(1), kFlowHash, 2);
+  uint64_t second = offer(2);
+  check_arrival(2, second, 2, flow_frame(2), kFlowHash, 2);
+  EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+}
+
+TEST_F(SteeringTest, the_longer_header_does_not_reach_the_network) {
+  start_steered(rss(0, 0, 0));
+  Bytes frame = frame_of(60, 9);
+  Bytes whole(kHeader, 0xee);
+  std::fill_n(whole.begin(), kNetHeaderBytes, 0);
+  whole.insert(whole.end(), frame.begin(), frame.end());
+  ram.write({kTxBuffers}, whole);
+  tx.offer({{kTxBuffers, static_cast<uint32_t>(whole.size())}});
+  kick(1);
+  Bytes sent = frame_from(0);
+  EXPECT_EQ(sent.size(), kNetHeaderBytes + frame.size());
+  EXPECT_EQ(body(sent), frame);
+}
+
+TEST_F(SteeringTest, a_number_of_pairs_ends_the_steering_and_a_hash_alone_does_not_steer) {
+  start_steered(rss(5, 5, 5));
+  EXPECT_EQ(command(4, 0, {2, 0}, kControlQueue), 0);
+  uint64_t buffer = offer(1);
+  send(1, flow_frame());
+  check_arrival(1, buffer, 1, flow_frame(), kFlowHash, 2);
+  Bytes hash{0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40};
+  for (uint8_t byte : rss_key()) hash.push_back(byte);
+  EXPECT_EQ(command(4, 2, hash, kControlQueue), 0);
+  buffer = offer(0);
+  send(0, flow_frame());
+  check_arrival(0, buffer, 1, flow_frame(), 0x323e8fc2, 1);
+}
+
+TEST_F(SteeringTest, commands_that_make_no_sense_change_nothing) {
+  start_steered(rss(1, 1, 1));
+  EXPECT_EQ(command(4, 1, rss(kPairs, 0, 0), kControlQueue), 1) << "no such pair";
+  EXPECT_EQ(command(4, 1, rss(0, 0, kPairs), kControlQueue), 1);
+  EXPECT_EQ(command(4, 1, rss(0, 0, 0, kPairs + 1), kControlQueue), 1);
+  EXPECT_EQ(command(4, 1, rss(0, 0, 0, 0), kControlQueue), 1) << "nothing to send with";
+  EXPECT_EQ(command(4, 1, Bytes(7), kControlQueue), 1);
+  EXPECT_EQ(command(4, 2, Bytes(12), kControlQueue), 1);
+  uint64_t buffer = offer(1);
+  send(0, flow_frame());
+  check_arrival(1, buffer, 1, flow_frame(), kFlowHash, 2);
+}
+
+TEST_F(SteeringTest, many_readers_fill_one_ring_under_freezes) {
+  start_steered(rss(7, 7, 7));
+  std::atomic<bool> stop = false;
+  std::thread control_thread([&] {
+    while (!stop) {
+      vmm->freeze();
+      (void)vmm->save();
+      vmm->net->thaw();
+    }
+  });
+  uint16_t arrived = 0;
+  for (int round = 0; round < 50; ++round) {
+    for (unsigned reader = 0; reader < 8; ++reader) send(reader, flow_frame());
+    for (unsigned i = 0; i < 8; ++i) offer(7);
+    arrived += 8;
+    ASSERT_TRUE(eventually([&] { return ring(14).used() == arrived; })) << round;
+  }
+  stop = true;
+  control_thread.join();
+  EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+}
+
 }  // namespace
 }  // namespace pagurus::device::testing

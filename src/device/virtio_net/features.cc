@@ -36,6 +36,8 @@ uint64_t net_features(const VirtioNetConfig& config, net::Backend& backend) {
   features |= when(config.ctrl_mac_addr, kNetCtrlMacAddr);
   features |= when(config.ctrl_guest_offloads, kNetCtrlGuestOffloads);
   features |= when(config.mq, kNetMq);
+  features |= when(config.rss && backend.ring_server() == nullptr, kNetRss);
+  features |= when(config.hash && backend.ring_server() == nullptr, kNetHashReport);
   features |= when(config.speed || config.duplex, kNetSpeedDuplex);
   net::Offloads host = able(backend);
   bool tso4 = host.csum && host.tso4;
@@ -61,7 +63,9 @@ bool net_features_consistent(uint64_t features) {
          requires_any(kNetGuestEcn, kNetGuestTso4 | kNetGuestTso6) &&
          requires_any(kNetHostTso4 | kNetHostTso6 | kNetHostUso, kNetCsum) &&
          requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) &&
-         requires_any(kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr, kNetCtrlVq);
+         requires_any(
+             kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr | kNetRss | kNetHashReport,
+             kNetCtrlVq);
 }
 
 net::Offloads net_offloads(uint64_t features) {

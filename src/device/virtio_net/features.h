@@ -28,11 +28,16 @@ inline constexpr uint64_t kNetCtrlRxExtra = uint64_t{1} << 20;
 inline constexpr uint64_t kNetGuestAnnounce = uint64_t{1} << 21;
 inline constexpr uint64_t kNetMq = uint64_t{1} << 22;
 inline constexpr uint64_t kNetCtrlMacAddr = uint64_t{1} << 23;
-// Virtio 1.3.
+// USO: virtio 1.3.
 inline constexpr uint64_t kNetGuestUso4 = uint64_t{1} << 54;
 inline constexpr uint64_t kNetGuestUso6 = uint64_t{1} << 55;
 inline constexpr uint64_t kNetHostUso = uint64_t{1} << 56;
+inline constexpr uint64_t kNetHashReport = uint64_t{1} << 57;
+inline constexpr uint64_t kNetRss = uint64_t{1} << 60;
 inline constexpr uint64_t kNetSpeedDuplex = uint64_t{1} << 63;
+
+// With any of these, queues are numbered for all pairs (virtio 1.2, 5.1.2).
+inline constexpr uint64_t kNetManyPairs = kNetMq | kNetRss;
 
 // What a driver can switch off and on again (virtio 1.2, 5.1.6.5.6).
 inline constexpr uint64_t kNetGuestOffloads =

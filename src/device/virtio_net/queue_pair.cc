@@ -34,11 +34,28 @@ Result<void> QueuePair::set_kicks(Kicks kicks) {
 void QueuePair::begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, size_t likely_frame) {
   session_ = std::make_unique<Session>(std::move(rx), std::move(tx));
   bool header = context_.backend.vnet_header();
-  Receiver::Mode mode{
-      .mergeable = (features & kNetMrgRxbuf) != 0, .backend_header = header, .likely_frame = likely_frame};
+  bool reports_hash = (features & kNetHashReport) != 0;
+  size_t driver_header = reports_hash ? Steering::kHashHeaderBytes : kNetHeaderBytes;
+  Receiver::Mode mode{.mergeable = (features & kNetMrgRxbuf) != 0,
+                      .backend_header = header,
+                      .header = driver_header,
+                      .likely_frame = likely_frame};
   session_->receiver.emplace(session_->rx, port(), context_.filter, mode, counters_);
   session_->transmitter.emplace(session_->tx, port(),
-                                header ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone, counters_);
+                                header ? Transmitter::Header::kVirtioNet : Transmitter::Header::kNone, driver_header,
+                                counters_);
+  if (!reports_hash && (features & kNetRss) == 0) return;
+  session_->steering.emplace(Steering::Parts{.reader = index_,
+                                             .port = port(),
+                                             .filter = context_.filter,
+                                             .rss = context_.rss,
+                                             .backend_header = header,
+                                             .reports_hash = reports_hash,
+                                             .counters = counters_,
+                                             .deliver = [this](unsigned pair, std::span<const uint8_t> frame) {
+                                               filled_ |= 1u << pair;
+                                               return context_.pairs[pair]->accept(index_, frame);
+                                             }});
 }
 
 void QueuePair::end() {
@@ -57,8 +74,14 @@ void QueuePair::rouse() {
   update_watch();
 }
 
+std::vector<uint8_t> QueuePair::held_frame() const {
+  if (!session_) return {};
+  return session_->steering ? session_->steering->held_frame() : session_->receiver->held_frame();
+}
+
 void QueuePair::hold(std::vector<uint8_t> frame) {
-  if (session_) session_->receiver->hold(std::move(frame));
+  if (!session_) return;
+  session_->steering ? session_->steering->hold(frame) : session_->receiver->hold(std::move(frame));
 }
 
 std::optional<virtio::QueuePosition> QueuePair::position(Direction direction) const {
@@ -71,6 +94,7 @@ std::optional<virtio::QueuePosition> QueuePair::position(Direction direction) co
 void QueuePair::on_kick(Direction direction) {
   drain_eventfd(kick_fd(direction));
   counters_.kicks.fetch_add(1, std::memory_order_relaxed);
+  if (direction == Direction::kReceive && serving() && session_->steering) wake_waiting();
   serve(direction);
   update_watch();
 }
@@ -90,12 +114,42 @@ void QueuePair::serve(Direction direction) {
 
 void QueuePair::serve_receive() {
   Session& session = *session_;
-  auto outcome = context_.link_up ? session.receiver->run(kBudget)
-                                  : virtio::RingResult<Receiver::Outcome>(session.receiver->discard(kBudget));
+  auto run = [&]() -> virtio::RingResult<Receiver::Outcome> {
+    if (!context_.link_up) return session.receiver->discard(kBudget);
+    return session.steering ? session.steering->run(kBudget) : session.receiver->run(kBudget);
+  };
+  auto outcome = run();
+  for (QueuePair* pair : context_.pairs) {
+    if ((filled_ >> pair->index_ & 1) != 0) pair->publish_accepted();
+  }
+  filled_ = 0;
   if (!outcome) return break_ring(outcome.error());
-  if (session.receiver->take_interrupt()) interrupt(Direction::kReceive);
+  if (!session.steering && session.receiver->take_interrupt()) interrupt(Direction::kReceive);
   session.want_readable = *outcome != Receiver::Outcome::kStarved;
   if (*outcome == Receiver::Outcome::kFailed) give_up_backend();
+}
+
+virtio::RingResult<bool> QueuePair::accept(unsigned reader, std::span<const uint8_t> frame) {
+  std::lock_guard lock(ring_lock_);
+  auto accepted = session_->receiver->accept(frame);
+  if (accepted && !*accepted) waiting_ |= 1u << reader;
+  return accepted;
+}
+
+void QueuePair::publish_accepted() {
+  std::lock_guard lock(ring_lock_);
+  session_->receiver->publish();
+  if (session_->receiver->take_interrupt()) interrupt(Direction::kReceive);
+}
+
+// There is room: who waits for it looks again, as after a kick of its own.
+void QueuePair::wake_waiting() {
+  std::lock_guard lock(ring_lock_);
+  for (QueuePair* pair : context_.pairs) {
+    bool waits = (waiting_ >> pair->index_ & 1) != 0;
+    if (waits) signal_eventfd(pair->kick_fd(Direction::kReceive));
+  }
+  waiting_ = 0;
 }
 
 void QueuePair::serve_transmit() {

@@ -12,24 +12,33 @@
 // A pair that is begun but not serving leaves its rings alone: the driver has not asked for it yet
 // (virtio 1.2, 5.1.6.5.5).  Once a ring of any pair is broken, no pair of the device serves.
 //
-// Threads: the worker's; while it is frozen, whoever froze it.  counters() and position() from any thread
+// Of a driver that has frames steered (steering.h), each worker fills the receive rings of all pairs.
+//
+// Threads: the worker's; while it is frozen, whoever froze it; a receive ring that is steered to, under its lock,
+// every pair's.  counters() and position() from any thread
 // that keeps the pair from being begun and ended.
 #pragma once
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "device/virtio_net/counters.h"
 #include "device/virtio_net/receiver.h"
+#include "device/virtio_net/rss.h"
 #include "device/virtio_net/rx_filter.h"
+#include "device/virtio_net/steering.h"
 #include "device/virtio_net/transmitter.h"
 #include "event/worker.h"
 #include "net/backend.h"
 #include "virtio/device.h"
 
 namespace pagurus::device {
+
+class QueuePair;
 
 // What the pairs of one device have in common.
 struct PairContext {
@@ -38,6 +47,8 @@ struct PairContext {
   virtio::Transport* transport = nullptr;
   std::atomic<bool> link_up{true};  // changes while all workers are frozen
   RxFilter filter{};                // as link_up
+  Rss rss{};                        // as link_up
+  std::vector<QueuePair*> pairs{};  // all of them, once they are there
   std::atomic<bool> broken{false};  // a ring was; until the driver resets the device
 };
 
@@ -69,9 +80,7 @@ class QueuePair {
   // The back end may have recovered.
   void try_backend_again() { backend_failed_ = false; }
 
-  std::vector<uint8_t> held_frame() const {
-    return session_ ? session_->receiver->held_frame() : std::vector<uint8_t>();
-  }
+  std::vector<uint8_t> held_frame() const;
   void hold(std::vector<uint8_t> frame);
 
   std::optional<virtio::QueuePosition> position(Direction direction) const;
@@ -86,6 +95,7 @@ class QueuePair {
     virtio::Queue rx;
     virtio::Queue tx;
     std::optional<Receiver> receiver;
+    std::optional<Steering> steering;  // then it reads the port, and the receiver only fills the ring
     std::optional<Transmitter> transmitter;
     bool want_readable = true;   // receive has room
     bool want_writable = false;  // transmit is blocked
@@ -100,6 +110,10 @@ class QueuePair {
   void on_port(uint32_t events);
   void serve(Direction direction);
   void serve_receive();
+  // For a pair whose frame goes here; on its worker.
+  virtio::RingResult<bool> accept(unsigned reader, std::span<const uint8_t> frame);
+  void publish_accepted();
+  void wake_waiting();
   void serve_transmit();
   void interrupt(Direction direction);
   void give_up_backend();
@@ -111,6 +125,10 @@ class QueuePair {
   AtomicNetCounters counters_;
   Kicks kicks_ = Kicks::kLeft;
   std::unique_ptr<Session> session_;
+  // Guards the receive ring of a session that steers frames, which any pair's worker fills, and:
+  std::mutex ring_lock_;
+  uint32_t waiting_ = 0;  // a bit for each pair that waits for room in it
+  uint32_t filled_ = 0;   // the worker's own: a bit for each pair whose ring it has filled and not published
   bool enabled_ = false;
   int watched_fd_ = -1;
   uint32_t watched_events_ = 0;  // 0: not watched

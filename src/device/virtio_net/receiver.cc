@@ -41,9 +41,12 @@ virtio::RingResult<Receiver::Outcome> Receiver::move_frames(unsigned budget) {
       if (!room) return std::unexpected(room.error());
       ready = *room;
     } else {
-      auto delivered = deliver_held();
+      auto delivered = deliver(held_);
       if (!delivered) return std::unexpected(delivered.error());
-      if (*delivered) continue;
+      if (*delivered) {
+        held_.clear();
+        continue;
+      }
     }
     if (!ready) {
       // The driver should see what it has been given before it is asked for more.
@@ -154,7 +157,7 @@ void Receiver::place(size_t bytes) {
   count_ -= used;
   full_ = false;
   counters_.rx_packets.fetch_add(1, std::memory_order_relaxed);
-  counters_.rx_bytes.fetch_add(bytes - kNetHeaderBytes, std::memory_order_relaxed);
+  counters_.rx_bytes.fetch_add(bytes - mode_.header, std::memory_order_relaxed);
 }
 
 // The frame is longer than the chains; its end is in the spill buffer.
@@ -174,22 +177,33 @@ void Receiver::spill(size_t bytes) {
   if (!mode_.backend_header) std::fill_n(held_.begin(), kNetHeaderBytes, 0);
 }
 
-// True if the held frame is gone: delivered, or dropped because no ring of this size can take it.
-virtio::RingResult<bool> Receiver::deliver_held() {
-  auto room = gather(held_.size());
+// True if the frame is gone: delivered, or dropped because no ring of this size can take it.
+virtio::RingResult<bool> Receiver::deliver(std::span<const uint8_t> frame) {
+  auto room = gather(frame.size());
   if (!room) return std::unexpected(room.error());
-  if (room_ < held_.size()) {
+  if (room_ < frame.size()) {
     if (!full_) return false;
     counters_.rx_dropped.fetch_add(1, std::memory_order_relaxed);
-    held_.clear();
     return true;
   }
-  std::span<const uint8_t> rest = held_;
+  std::span<const uint8_t> rest = frame;
   for (size_t i = 0; !rest.empty(); ++i) rest = rest.subspan(virtio::copy_to(chain(i).writable(), 0, rest));
-  size_t bytes = held_.size();
-  place(bytes);
-  held_.clear();
+  place(frame.size());
   return true;
+}
+
+virtio::RingResult<bool> Receiver::accept(std::span<const uint8_t> frame) {
+  queue_.disable_kicks();
+  auto delivered = deliver(frame);
+  while (delivered && !*delivered) {
+    publish();
+    auto more = queue_.enable_kicks();
+    if (!more) delivered = std::unexpected(more.error());
+    if (!more || !*more) break;
+    delivered = deliver(frame);
+  }
+  give_back();
+  return delivered;
 }
 
 void Receiver::give_back() {

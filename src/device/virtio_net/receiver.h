@@ -29,6 +29,7 @@ class Receiver {
   struct Mode {
     bool mergeable;
     bool backend_header;  // net::Backend::vnet_header()
+    size_t header;        // the driver's, in bytes
     size_t likely_frame;  // the largest frame to gather chains for, header included
   };
   enum class Outcome {
@@ -43,6 +44,10 @@ class Receiver {
   // Moves up to `budget` frames and publishes them; then interrupt_wanted() says whether the driver
   // wants to know.
   virtio::RingResult<Outcome> run(unsigned budget);
+  // In place of run(), for what has been read elsewhere (steering.h): puts a whole frame, the driver's header first,
+  // into the ring; false: no room, and the driver was asked to kick.  publish() shows the driver what was put there.
+  virtio::RingResult<bool> accept(std::span<const uint8_t> frame);
+  void publish() { interrupt_ |= queue_.publish_used(); }
   // Reads up to `budget` frames and drops them: the link is down.
   Outcome discard(unsigned budget);
   // Reads and clears.
@@ -54,7 +59,7 @@ class Receiver {
  private:
   virtio::RingResult<Outcome> move_frames(unsigned budget);
   virtio::RingResult<bool> gather(size_t bytes);
-  virtio::RingResult<bool> deliver_held();
+  virtio::RingResult<bool> deliver(std::span<const uint8_t> frame);
   net::IoResult read_frame();
   bool wanted(size_t bytes);
   void note_written(size_t bytes) const;

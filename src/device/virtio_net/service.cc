@@ -1,5 +1,6 @@
 // The first worker's side of VirtioNet, beside its queue pair: the control queue and the machine's own
 // announcement.
+#include <algorithm>
 #include <span>
 
 #include "base/bytes.h"
@@ -24,6 +25,8 @@ constexpr uint8_t kVlanAdd = 0;
 constexpr uint8_t kVlanDel = 1;
 constexpr uint8_t kAnnounceAck = 0;
 constexpr uint8_t kMqPairsSet = 0;
+constexpr uint8_t kMqRssConfig = 1;
+constexpr uint8_t kMqHashConfig = 2;
 constexpr uint8_t kGuestOffloadsSet = 0;
 
 }  // namespace
@@ -77,7 +80,7 @@ ControlAnswer VirtioNet::execute(const ControlCommand& command) {
       if (command.code != kAnnounceAck) return ControlAnswer::kError;
       announce_ = false;
       return ControlAnswer::kOk;
-    case kMq: return set_pairs(command);
+    case kMq: return set_multiqueue(command);
     case kGuestOffloads: return set_offloads(command);
     default: return ControlAnswer::kError;
   }
@@ -110,10 +113,32 @@ void VirtioNet::tell_rx_filter_changed() {
   if (!told_rx_filter_changed_.exchange(true)) on_rx_filter_changed_();
 }
 
-ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {
-  if (command.code != kMqPairsSet || command.data.size() != 2 || (features_ & kNetMq) == 0)
-    return ControlAnswer::kError;
-  unsigned pairs = load_le<uint16_t>(command.data.data());
+ControlAnswer VirtioNet::set_multiqueue(const ControlCommand& command) {
+  auto negotiated = [this](uint64_t feature) { return (features_ & feature) != 0; };
+  switch (command.code) {
+    case kMqPairsSet: {
+      if (!negotiated(kNetMq) || command.data.size() != 2) return ControlAnswer::kError;
+      // Frames stay with the pair that reads them again.
+      Rss rss = context_.rss;
+      rss.table.clear();
+      return set_pairs(load_le<uint16_t>(command.data.data()), rss);
+    }
+    case kMqRssConfig: {
+      auto wanted = negotiated(kNetRss) ? RssCommand::parse(command.data) : std::nullopt;
+      if (!wanted || wanted->transmit_pairs == 0) return ControlAnswer::kError;
+      return set_pairs(std::max<unsigned>(wanted->transmit_pairs, wanted->rss.pairs()), wanted->rss);
+    }
+    case kMqHashConfig: {
+      auto wanted = negotiated(kNetHashReport) ? parse_hash_config(command.data) : std::nullopt;
+      if (!wanted) return ControlAnswer::kError;
+      return set_pairs(active_pairs_, *wanted);
+    }
+    default: return ControlAnswer::kError;
+  }
+}
+
+// The first `pairs` pairs serve, and frames go to them as `rss` says.
+ControlAnswer VirtioNet::set_pairs(unsigned pairs, const Rss& rss) {
   if (pairs == 0 || pairs > pairs_.size()) return ControlAnswer::kError;
   for (unsigned i = 0; i < pairs; ++i) {
     if (!pairs_[i]->begun()) return ControlAnswer::kError;
@@ -130,6 +155,7 @@ ControlAnswer VirtioNet::set_pairs(const ControlCommand& command) {
       set_active(pairs);
       std::lock_guard lock(settings_lock_);
       active_pairs_ = pairs;
+      context_.rss = rss;
     }
     for (auto& pair : pairs_) pair->rouse();
     if (ring_service_) serve_rings();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/virtio_net/rss.h"
 #include "device/virtio_net/rx_filter.h"
 #include "net/backend.h"
 
@@ -29,6 +30,12 @@ const vmstate::Description& VirtioNetState::description() {
       vmstate::field<&VirtioNetState::vlans>("vlans", {.max = RxFilter::kVlans / 64, .optional = true}),
       vmstate::field<&VirtioNetState::active_pairs>("active-pairs", {.max = net::kMaxQueuePairs, .optional = true}),
       vmstate::field<&VirtioNetState::offloads_off>("offloads-off", {.optional = true}),
+      vmstate::field<&VirtioNetState::hash_types>("hash-types", {.max = kSupportedHashTypes, .optional = true}),
+      vmstate::field<&VirtioNetState::hash_key>("hash-key", {.max = kMaxRssKey, .optional = true}),
+      vmstate::field<&VirtioNetState::rss_table>(
+          "rss-table", {.max = kMaxRssTable, .element_max = net::kMaxQueuePairs - 1, .optional = true}),
+      vmstate::field<&VirtioNetState::rss_unclassified>("rss-unclassified",
+                                                        {.max = net::kMaxQueuePairs - 1, .optional = true}),
       vmstate::field<&VirtioNetState::counters>("counters", {.max = net::kMaxQueuePairs, .optional = true}),
       vmstate::field<&VirtioNetState::control_kicks>("control-kicks", {.optional = true}),
   };

@@ -37,6 +37,11 @@ struct VirtioNetState {
   std::vector<uint64_t> vlans;
   uint16_t active_pairs = 1;
   uint64_t offloads_off = 0;  // feature bits that it negotiated and has switched off
+  // A Rss (rss.h): what the driver has set of it.
+  uint32_t hash_types = 0;
+  std::vector<uint8_t> hash_key;
+  std::vector<uint16_t> rss_table;
+  uint16_t rss_unclassified = 0;
   // What the device has done: each pair, or none at all.
   std::vector<std::array<uint64_t, PairCounters::kCount>> counters;
   uint64_t control_kicks = 0;

@@ -1,6 +1,5 @@
 #include "device/virtio_net/transmitter.h"
 
-#include "device/virtio_net/state.h"
 #include "virtio/iovec.h"
 
 namespace pagurus::device {
@@ -30,14 +29,25 @@ virtio::RingResult<Transmitter::Outcome> Transmitter::move_frames(unsigned budge
 net::IoStatus Transmitter::send(virtio::DescriptorChain& chain) {
   uint64_t bytes = chain.readable_bytes();
   // No driver sends such a frame, and the host need not be asked to allocate for it.
-  if (bytes <= kNetHeaderBytes || bytes > kMaxNetFrame) return net::IoStatus::kDropped;
-  auto frame = virtio::skip_front(chain.readable(), header_ == Header::kVirtioNet ? 0 : kNetHeaderBytes);
-  net::IoResult result = port_.transmit(frame);
+  if (bytes <= driver_header_ || bytes - driver_header_ > kMaxNetFrame - kNetHeaderBytes)
+    return net::IoStatus::kDropped;
+  net::IoResult result = port_.transmit(frame_of(chain));
   if (result.status == net::IoStatus::kOk) {
     counters_.tx_packets.fetch_add(1, std::memory_order_relaxed);
-    counters_.tx_bytes.fetch_add(bytes - kNetHeaderBytes, std::memory_order_relaxed);
+    counters_.tx_bytes.fetch_add(bytes - driver_header_, std::memory_order_relaxed);
   }
   return result.status;
+}
+
+// As the back end wants it.
+std::span<const iovec> Transmitter::frame_of(virtio::DescriptorChain& chain) {
+  if (header_ == Header::kNone) return virtio::skip_front(chain.readable(), driver_header_);
+  if (driver_header_ == kNetHeaderBytes) return chain.readable();
+  virtio::copy_from(chain.readable(), short_header_);
+  parts_.assign({{.iov_base = short_header_.data(), .iov_len = short_header_.size()}});
+  auto frame = virtio::skip_front(chain.readable(), driver_header_);
+  parts_.insert(parts_.end(), frame.begin(), frame.end());
+  return parts_;
 }
 
 }  // namespace pagurus::device

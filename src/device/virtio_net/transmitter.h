@@ -6,10 +6,16 @@
 // Threads: the worker's.  Between two calls of run() no chain is in flight.
 #pragma once
 
+#include <sys/uio.h>
+
+#include <array>
 #include <cstdint>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "device/virtio_net/counters.h"
+#include "device/virtio_net/state.h"
 #include "net/port.h"
 #include "virtio/queue.h"
 
@@ -27,8 +33,9 @@ class Transmitter {
   // What the back end wants in front of a frame (net::Backend::vnet_header()).
   enum class Header { kNone, kVirtioNet };
 
-  Transmitter(virtio::Queue& queue, net::Port& port, Header header, AtomicNetCounters& counters)
-      : queue_(queue), port_(port), header_(header), counters_(counters) {}
+  // driver_header: what the driver puts in front of a frame, in bytes; the back end's is the first part of it.
+  Transmitter(virtio::Queue& queue, net::Port& port, Header header, size_t driver_header, AtomicNetCounters& counters)
+      : queue_(queue), port_(port), header_(header), driver_header_(driver_header), counters_(counters) {}
 
   // Sends up to `budget` frames (drops them if the link is down) and publishes their buffers.
   virtio::RingResult<Outcome> run(unsigned budget, Link link);
@@ -38,12 +45,16 @@ class Transmitter {
  private:
   virtio::RingResult<Outcome> move_frames(unsigned budget, Link link);
   net::IoStatus send(virtio::DescriptorChain& chain);
+  std::span<const iovec> frame_of(virtio::DescriptorChain& chain);
 
   virtio::Queue& queue_;
   net::Port& port_;
   Header header_;
+  size_t driver_header_;
   AtomicNetCounters& counters_;
   virtio::DescriptorChain chain_;
+  std::array<uint8_t, kNetHeaderBytes> short_header_{};  // of a frame with a longer one
+  std::vector<iovec> parts_;                             // it, and the frame
   bool interrupt_ = false;
 };
 

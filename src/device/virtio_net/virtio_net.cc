@@ -45,7 +45,11 @@ VirtioNet::VirtioNet(const VirtioNetParts& parts, std::vector<uint16_t> queue_si
   context_.filter.mac = config_.mac;
 }
 
-VirtioNet::~VirtioNet() { backend_.set_listener(nullptr); }
+VirtioNet::~VirtioNet() {
+  backend_.set_listener(nullptr);
+  // They use each other.
+  for (auto& pair : pairs_) pair->worker().freeze();
+}
 
 Result<void> VirtioNet::build(const VirtioNetParts& parts) {
   transport_ = TRY(virtio::PciTransport::create({.name = config_.id,
@@ -57,6 +61,7 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
                                                  .doorbells = parts.doorbells}));
   context_.transport = transport_.get();
   for (unsigned i = 0; i < queue_sizes_.size() / 2; ++i) pairs_.push_back(TRY(QueuePair::create(i, context_)));
+  for (auto& pair : pairs_) context_.pairs.push_back(pair.get());
   if (net::RingServer* server = backend_.ring_server()) {
     ring_service_ = TRY(RingService::create(*server, *transport_, 2 * static_cast<unsigned>(pairs_.size())));
     for (auto& pair : pairs_) {
@@ -278,7 +283,11 @@ std::vector<PairCounters> VirtioNet::pair_counters() const {
 
 // ---- the driver's side
 
-uint64_t VirtioNet::features() const { return net_features(config_, backend_); }
+uint64_t VirtioNet::features() const {
+  uint64_t features = net_features(config_, backend_);
+  // Only who serves the rings can steer frames.
+  return backend_.ring_server() == nullptr ? features : features & ~(kNetRss | kNetHashReport);
+}
 
 bool VirtioNet::accepts(uint64_t features) const { return net_features_consistent(features); }
 
@@ -289,8 +298,9 @@ std::vector<uint8_t> VirtioNet::config_space() const {
     mac = context_.filter.mac;
   }
   std::vector<uint8_t> space(mac.begin(), mac.end());
-  bool has_speed = config_.speed || config_.duplex;
-  space.resize(has_speed ? 17 : 12);
+  bool has_hash = config_.rss || config_.hash;
+  bool has_speed = config_.speed || config_.duplex || has_hash;
+  space.resize(has_hash ? 24 : has_speed ? 17 : 12);
   unsigned status = (context_.link_up ? kNetStatusLinkUp : 0u) | (announce_ ? kNetStatusAnnounce : 0u);
   store_le<uint16_t>(space.data() + 6, static_cast<uint16_t>(status));
   store_le<uint16_t>(space.data() + 8, static_cast<uint16_t>(queue_sizes_.size() / 2));
@@ -298,6 +308,11 @@ std::vector<uint8_t> VirtioNet::config_space() const {
   if (has_speed) {
     store_le<uint32_t>(space.data() + 12, config_.speed.value_or(kNetSpeedUnknown));
     space[16] = !config_.duplex ? kNetDuplexUnknown : *config_.duplex == schema::NetDuplex::kFull ? 1 : 0;
+  }
+  if (has_hash) {
+    space[17] = kMaxRssKey;
+    store_le<uint16_t>(space.data() + 18, kMaxRssTable);
+    store_le<uint32_t>(space.data() + 20, kSupportedHashTypes);
   }
   return space;
 }
@@ -329,6 +344,7 @@ void VirtioNet::reset_settings() {
   std::lock_guard lock(settings_lock_);
   context_.filter = {};
   context_.filter.mac = config_.mac;
+  context_.rss = {};
   active_pairs_ = 1;
   offloads_off_ = 0;
 }
@@ -366,7 +382,7 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
                      [this](const ControlCommand& command) { return execute(command); });
     queues[control_index_].reset();
   }
-  size_t pairs = (activation.features & kNetMq) != 0 ? pairs_.size() : 1;
+  size_t pairs = (activation.features & kNetManyPairs) != 0 ? pairs_.size() : 1;
   std::vector<net::Ring> rings;
   for (size_t i = 0; i < pairs; ++i) {
     auto& rx = queues[2 * i];
@@ -396,7 +412,7 @@ void VirtioNet::end_session() {
 // Queue 2 is the second pair's or the control queue, and the worker that serves it waits for its kicks.
 Result<void> VirtioNet::place_control_queue(uint64_t features) {
   if (!config_.ctrl_vq) return {};
-  unsigned index = (features & kNetMq) != 0 ? static_cast<unsigned>(queue_sizes_.size()) - 1 : 2;
+  unsigned index = (features & kNetManyPairs) != 0 ? static_cast<unsigned>(queue_sizes_.size()) - 1 : 2;
   if (index == control_index_) return {};
   event::Worker& first = pairs_.front()->worker();
   first.remove(transport_->kick_fd(control_index_));
@@ -443,6 +459,10 @@ void VirtioNet::save(vmstate::Writer& writer) const {
     state.vlans = filter.vlans;
     state.active_pairs = static_cast<uint16_t>(active_pairs_);
     state.offloads_off = offloads_off_;
+    state.hash_types = context_.rss.types;
+    state.hash_key = context_.rss.key;
+    state.rss_table = context_.rss.table;
+    state.rss_unclassified = context_.rss.unclassified;
   }
   if (config_.counters_move) {
     for (const PairCounters& pair : pair_counters()) state.counters.push_back(pair.numbers());
@@ -460,8 +480,17 @@ Result<void> VirtioNet::load_settings(VirtioNetState& state) {
   if ((state.offloads_off & ~kNetGuestOffloads) != 0) {
     return fail("features {:#x} cannot be switched off", state.offloads_off);
   }
+  Rss rss{.types = state.hash_types,
+          .key = std::move(state.hash_key),
+          .table = std::move(state.rss_table),
+          .unclassified = state.rss_unclassified};
+  bool negotiated = (features_ & (kNetRss | kNetHashReport)) != 0;
+  if (!rss.valid() || rss.pairs() > state.active_pairs || (rss.types != 0 && !negotiated)) {
+    return fail("frames are to be steered in a way that makes no sense");
+  }
   {
     std::lock_guard settings(settings_lock_);
+    context_.rss = std::move(rss);
     context_.filter = {.promisc = state.promisc,
                        .allmulti = state.allmulti,
                        .alluni = state.alluni,

@@ -169,7 +169,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   ControlAnswer execute(const ControlCommand& command);
   ControlAnswer set_filter(const ControlCommand& command);
   void tell_rx_filter_changed();
-  ControlAnswer set_pairs(const ControlCommand& command);
+  ControlAnswer set_multiqueue(const ControlCommand& command);
+  ControlAnswer set_pairs(unsigned pairs, const Rss& rss);
   ControlAnswer set_offloads(const ControlCommand& command);
   void hold_others(const std::function<void()>& change);
   bool serving() const { return active_ && !context_.broken; }
