@@ -17,6 +17,7 @@
 #include "net/stream_state.h"
 #include "net/tap_state.h"
 #include "net/vhost_net_state.h"
+#include "net/vhost_user/state.h"
 #include "pci/bus.h"
 #include "pci/function.h"
 #include "virtio/transport_state.h"
@@ -34,8 +35,8 @@ using DeclaredSections =
     Declared<machine::MachineState, kvm::VcpuStates, kvm::VmState, pci::PciBusState, device::UartState,
              device::PowerState, device::PciHotplugState, pci::PciFunctionState, virtio::TransportState,
              device::VirtioNetState, net::TapState, net::TapQueuesState, net::StreamState, net::DgramState,
-             net::VhostNetEarlyState, chardev::NullState, chardev::StreamState, chardev::SocketState,
-             monitor::ListenerState
+             net::VhostNetEarlyState, net::VhostUserState, net::VhostUserEarlyState, chardev::NullState,
+             chardev::StreamState, chardev::SocketState, monitor::ListenerState
 #ifdef PAGURUS_VARIANT
              ,
              machine::VariantNote

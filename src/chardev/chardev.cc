@@ -32,6 +32,7 @@ Result<SocketConfig> socket_config(const std::string& id, const schema::ChardevS
   if (options.path && !server) {
     return fail("{}: connecting to a socket is not supported; use server=on,wait=off", doing);
   }
+  if (options.reconnect_ms.value_or(0) != 0) return fail("{}: reconnect-ms is for vhost-user alone", doing);
   if (options.wait.value_or(server)) return fail("{}: waiting for a client is not supported; use wait=off", doing);
   return SocketConfig{.id = id,
                       .role = server ? Role::kListening : Role::kConnected,

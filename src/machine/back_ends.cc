@@ -15,6 +15,10 @@ Result<schema::ChardevOptions> find_chardev(const Config& config, const std::str
   return *found;
 }
 
+std::unexpected<Error> chardev_in_use(const std::string& id) {
+  return fail("chardev '{}' is used twice: a vhost-user netdev has it to itself", id);
+}
+
 struct SerialChoice {
   std::string id = "serial0";
   std::string chardev;  // empty: nobody listens
@@ -92,6 +96,11 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, c
     if (!netdev_ids.insert(options.id).second) return fail("Duplicate ID '{}' for netdev", options.id);
     plan.netdevs.push_back(TRY(plan_netdev(options, config.incoming, parts)));
   }
+  std::set<std::string> taken;
+  for (const schema::Netdev& options : config.netdevs) {
+    const auto* user = options.as_vhost_user();
+    if (user != nullptr && !taken.insert(user->chardev).second) return chardev_in_use(user->chardev);
+  }
   std::optional<SerialChoice> serial;
   std::set<std::string> ids;
   for (const schema::DeviceOptions& options : config.devices) {
@@ -115,6 +124,7 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, c
     serial = SerialChoice{.chardev = config.serials.empty() ? "" : config.serials.front(),
                           .backend_transfer = transfer_default(type, "isa-serial")};
   }
+  if (taken.contains(serial->chardev)) return chardev_in_use(serial->chardev);
   plan.serial = TRY(create_serial(config, *serial, parts.named_fds, parts.loop));
   return plan;
 }

@@ -163,10 +163,10 @@ int64_t Board::run() {
   return told_ns;
 }
 
-void Board::halt() {
+void Board::halt(net::PauseReason reason) {
   vcpus_->request_pause();
   for (auto& nic : nics_) nic->request_freeze();
-  for (auto& nic : nics_) nic->wait_frozen();
+  for (auto& nic : nics_) nic->wait_frozen(reason);
   vcpus_->wait_paused();
 }
 

@@ -64,7 +64,7 @@ class Board final : private kvm::ExitHandler, private device::PowerSink, private
 
   // Guest in (returns when the vCPUs were told to run, CLOCK_MONOTONIC ns), guest out.
   int64_t run();
-  void halt();
+  void halt(net::PauseReason reason = net::PauseReason::kStop);
 
   memory::GuestMemory& memory() { return memory_; }
   kvm::Vm& vm() { return *vm_; }

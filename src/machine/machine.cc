@@ -32,7 +32,7 @@ Result<void> Machine::Impl::build() {
                                .remedy("run it on hardware virtualization, or in the nested test host: lab/run"));
   }
   if (!config_.initrd.empty()) initrd_ = TRY(BootFile::read(config_.initrd, "initrd"));
-  auto plan = TRY(plan_devices(config_, type_, back_end_parts()));
+  auto plan = TRY(plan_devices(config_, type_, back_end_parts(net::vhost_user::Patience::kUntilConnected)));
   acpi_ = build_acpi_tables(config_.vcpus, plan.hotplug);
   board_ = TRY(Board::create(config_, std::move(plan), *this));
   if (config_.incoming) {
@@ -233,6 +233,10 @@ void Machine::Impl::tell(const Moment& moment) {
       case Event::kPowerdown: observer->on_powerdown(moment.at_ns); break;
       case Event::kDeviceDeleted: observer->on_device_deleted(moment.at_ns, moment.device); break;
       case Event::kNetdevConnected: observer->on_netdev_connected(moment.at_ns, moment.netdev, moment.peer); break;
+      case Event::kVhostUserConnected:
+        observer->on_vhost_user_connected(moment.at_ns, moment.netdev, moment.chardev);
+        break;
+      case Event::kVhostUserDisconnected: observer->on_vhost_user_disconnected(moment.at_ns, moment.netdev); break;
       case Event::kNetdevDisconnected: observer->on_netdev_disconnected(moment.at_ns, moment.netdev); break;
       case Event::kRxFilterChanged: observer->on_rx_filter_changed(moment.at_ns, moment.device); break;
     }
@@ -250,6 +254,14 @@ void Machine::Impl::netdev_connected(const std::string& id, const schema::Socket
 
 void Machine::Impl::netdev_disconnected(const std::string& id) {
   tell_in_order({.event = Event::kNetdevDisconnected, .at_ns = realtime_ns(), .netdev = id});
+}
+
+void Machine::Impl::vhost_user_connected(const std::string& id, const std::string& chardev) {
+  tell_in_order({.event = Event::kVhostUserConnected, .at_ns = realtime_ns(), .netdev = id, .chardev = chardev});
+}
+
+void Machine::Impl::vhost_user_disconnected(const std::string& id) {
+  tell_in_order({.event = Event::kVhostUserDisconnected, .at_ns = realtime_ns(), .netdev = id});
 }
 
 void Machine::Impl::report_events() {

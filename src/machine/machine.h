@@ -40,6 +40,8 @@ class MachineObserver {
   virtual void on_device_deleted(int64_t at_ns, const std::string& id) = 0;
   // netdev: the id of a back end that somebody has connected to, or left.
   virtual void on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) = 0;
+  virtual void on_vhost_user_connected(int64_t at_ns, const std::string& netdev, const std::string& chardev) = 0;
+  virtual void on_vhost_user_disconnected(int64_t at_ns, const std::string& netdev) = 0;
   virtual void on_netdev_disconnected(int64_t at_ns, const std::string& netdev) = 0;
   // A NIC's driver has changed what it wants to receive; not told again before somebody has asked for it.
   virtual void on_rx_filter_changed(int64_t at_ns, const std::string& id) = 0;

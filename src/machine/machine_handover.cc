@@ -239,7 +239,7 @@ void Machine::Impl::freeze() {
   was_running_ = runs();
   if (was_running_) {
     note(Event::kStop);
-    board_->halt();
+    board_->halt(net::PauseReason::kHandover);
   }
   for (const auto& movable : movables()) movable.movable->freeze();
   state_ = RunState::kFinishMigrate;

@@ -53,7 +53,7 @@ Result<void> Machine::Impl::add_netdev(const schema::Netdev& options) {
     return fail("Duplicate ID '{}' for netdev", options.id);
   }
   bool incoming = state_ == RunState::kInMigrate;
-  auto netdev = TRY(plan_netdev(options, incoming, back_end_parts()));
+  auto netdev = TRY(plan_netdev(options, incoming, back_end_parts(net::vhost_user::Patience::kNone)));
   if (!incoming) {
     TRY(netdev->open());
     TRY(netdev->ram_ready(board_->memory()));
@@ -139,7 +139,7 @@ Result<void> Machine::Impl::delete_device(const std::string& id) {
 void Machine::Impl::unplug(device::VirtioNet& nic) {
   std::string id = nic.config().id;
   nic.request_freeze();
-  nic.wait_frozen();
+  nic.wait_frozen(net::PauseReason::kStop);
   Board::Unplugged unplugged;
   with_vcpus_out([&] { unplugged = board_->unplug(nic); });
   unplugged.backend->set_listener(nullptr);

@@ -93,6 +93,8 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
     kNetdevConnected,
     kNetdevDisconnected,
     kRxFilterChanged,
+    kVhostUserConnected,
+    kVhostUserDisconnected,
   };
   struct Moment {
     Event event;
@@ -101,6 +103,7 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
     std::string reason;
     std::string device;
     std::string netdev;
+    std::string chardev;
     schema::SocketAddress peer;
   };
 
@@ -136,12 +139,16 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   // net::ConnectionObserver.
   void netdev_connected(const std::string& id, const schema::SocketAddress& peer) override;
   void netdev_disconnected(const std::string& id) override;
+  void vhost_user_connected(const std::string& id, const std::string& chardev) override;
+  void vhost_user_disconnected(const std::string& id) override;
   // Behind what waits to be told.
   void tell_in_order(Moment moment);
 
   void tell(const Moment& moment);
   void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
-  net::NetdevParts back_end_parts() { return {environment_.named_fds, environment_.loop, *this}; }
+  net::NetdevParts back_end_parts(net::vhost_user::Patience patience) {
+    return {environment_.named_fds, environment_.loop, *this, config_.chardevs, patience};
+  }
   Result<void> open_back_ends();
   Result<void> tell_ram();
   void thaw_back_ends();

@@ -103,4 +103,12 @@ void Monitor::on_rx_filter_changed(int64_t at_ns, const std::string& id) {
   emit(schema::nic_rx_filter_changed_event({.name = id, .path = "/machine/peripheral/" + id}), at_ns);
 }
 
+void Monitor::on_vhost_user_connected(int64_t at_ns, const std::string& netdev, const std::string& chardev) {
+  emit(schema::netdev_vhost_user_connected_event({.netdev_id = netdev, .chardev_id = chardev}), at_ns);
+}
+
+void Monitor::on_vhost_user_disconnected(int64_t at_ns, const std::string& netdev) {
+  emit(schema::netdev_vhost_user_disconnected_event({.netdev_id = netdev}), at_ns);
+}
+
 }  // namespace pagurus::monitor

@@ -57,6 +57,8 @@ class Monitor : private machine::MachineObserver {
   void on_netdev_connected(int64_t at_ns, const std::string& netdev, const schema::SocketAddress& peer) override;
   void on_netdev_disconnected(int64_t at_ns, const std::string& netdev) override;
   void on_rx_filter_changed(int64_t at_ns, const std::string& id) override;
+  void on_vhost_user_connected(int64_t at_ns, const std::string& netdev, const std::string& chardev) override;
+  void on_vhost_user_disconnected(int64_t at_ns, const std::string& netdev) override;
 
   struct OfferedListener {
     std::unique_ptr<Listener> listener;

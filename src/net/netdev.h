@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/named_fds.h"
 #include "event/loop.h"
 #include "net/backend.h"
+#include "net/vhost_user/socket.h"
+#include "schema/char.h"
 #include "schema/net.h"
 
 namespace pagurus::net {
@@ -17,6 +20,8 @@ class ConnectionObserver {
   virtual ~ConnectionObserver() = default;
   virtual void netdev_connected(const std::string& id, const schema::SocketAddress& peer) = 0;
   virtual void netdev_disconnected(const std::string& id) = 0;
+  virtual void vhost_user_connected(const std::string& id, const std::string& chardev) = 0;
+  virtual void vhost_user_disconnected(const std::string& id) = 0;
 };
 
 // What back ends are made of besides their options; outlives them.
@@ -24,6 +29,10 @@ struct NetdevParts {
   NamedFds& named_fds;
   event::Loop& loop;
   ConnectionObserver& observer;
+  // Those that the process was started with.
+  std::span<const schema::ChardevOptions> chardevs = {};
+  // For a first connection without which there is no back end.
+  vhost_user::Patience patience = vhost_user::Patience::kNone;
 };
 
 // The back end is pending.

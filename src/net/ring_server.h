@@ -60,6 +60,11 @@ constexpr uint64_t ring_features_mask() {
   return mask;
 }
 
+enum class PauseReason {
+  kStop,      // nothing is touched any more
+  kHandover,  // a server in another process goes on unaware
+};
+
 class RingServer {
  public:
   virtual ~RingServer() = default;
@@ -69,9 +74,10 @@ class RingServer {
   // ones before.
   virtual uint64_t ring_features() const = 0;
 
+  // features: all that the driver has accepted.
   virtual Result<void> start(std::span<const Ring> rings, uint64_t features, RingOrigin origin) = 0;
   virtual Result<void> resume() = 0;
-  virtual void pause() = 0;
+  virtual void pause(PauseReason reason) = 0;
   virtual void stop() = 0;
   // Of a ring that was started; while paused.
   virtual std::optional<RingPosition> position(unsigned queue) const = 0;

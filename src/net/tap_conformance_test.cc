@@ -214,7 +214,7 @@ TEST(TapWithVhost, the_kernel_serves_the_rings_and_tells_when_one_is_broken) {
   EXPECT_EQ(Bytes(received.begin() + kVnetHeaderSize, received.end()), *wire);
 
   EXPECT_FALSE(server.position(0).has_value());
-  server.pause();
+  server.pause(PauseReason::kStop);
   for (unsigned queue : {0u, 1u}) EXPECT_EQ(server.position(queue), (RingPosition{.avail = 1, .used = 1})) << queue;
 
   ASSERT_TRUE(memory.start_dirty_log());
@@ -224,7 +224,7 @@ TEST(TapWithVhost, the_kernel_serves_the_rings_and_tells_when_one_is_broken) {
   rings.offer(0, kReceived, 2048, 2);
   (*rig)->send(*wire);
   ASSERT_TRUE(comes_true([&] { return rings.used_index(0) == 2; }));
-  server.pause();
+  server.pause(PauseReason::kStop);
   server.collect_log();
   memory::PageBitmap written(memory.size() / memory::kPageSize);
   memory.take_dirty(written);

@@ -231,7 +231,7 @@ Result<void> VhostNet::start(std::span<const Ring> rings, uint64_t features, Rin
   if (devices_.empty()) return fail("netdev '{}': its vhost-net devices are not open", config_.netdev);
   CHECK(!serving_, "rings are set up while they are not served");
   std::string doing = fmt::format("netdev '{}'", config_.netdev);
-  TRY_DOING(doing, set_features(features & features_));
+  TRY_DOING(doing, set_features(features & features_ & ring_features_mask()));
   std::vector<Ring> known = std::exchange(rings_, {});
   for (const Ring& ring : rings) {
     CHECK(ring.queue / 2 < devices_.size(), "a queue belongs to a queue pair");
@@ -257,7 +257,7 @@ Result<void> VhostNet::resume() {
   return {};
 }
 
-void VhostNet::pause() {
+void VhostNet::pause(PauseReason) {
   if (!std::exchange(serving_, false)) return;
   for (Ring& ring : rings_) {
     int device = device_of(ring.queue);
@@ -275,7 +275,7 @@ void VhostNet::pause() {
 }
 
 void VhostNet::stop() {
-  pause();
+  pause(PauseReason::kStop);
   for (const Ring& ring : rings_) {
     for (unsigned long request : {VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_SET_VRING_ERR}) {
       auto unbound = set_eventfd(device_of(ring.queue), ring.queue, request, VHOST_FILE_UNBIND);

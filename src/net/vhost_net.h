@@ -59,7 +59,7 @@ class VhostNet final : public RingServer {
   uint64_t ring_features() const override { return features_; }
   Result<void> start(std::span<const Ring> rings, uint64_t features, RingOrigin origin) override;
   Result<void> resume() override;
-  void pause() override;
+  void pause(PauseReason reason) override;
   void stop() override;
   std::optional<RingPosition> position(unsigned queue) const override;
   Result<void> can_log() const override;

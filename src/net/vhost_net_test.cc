@@ -63,7 +63,7 @@ TEST(VhostNet, without_devices_no_ring_is_served_and_every_feature_is_thought_po
   EXPECT_EQ(given.vhost.ring_features(), ~uint64_t{0});
   EXPECT_FALSE(given.vhost.start({}, 0, RingOrigin::kDriver).has_value());
   EXPECT_FALSE(given.vhost.position(0).has_value());
-  given.vhost.pause();
+  given.vhost.pause(PauseReason::kStop);
   given.vhost.stop();
 }
 

@@ -48,8 +48,10 @@ class Transport {
   virtual void interrupt_config() = 0;
   // The driver broke a ring: NEEDS_RESET, and a configuration interrupt (virtio 1.2, 2.1.2).
   virtual void needs_reset(const char* why) = 0;
-  // The eventfd that the driver's kicks of a queue signal; constant, owned by the transport.
+  // The eventfd that the driver's kicks of a queue signal; constant but for replace_kick(), owned by the transport.
   virtual int kick_fd(unsigned queue) const = 0;
+  // In activate() with a restored state: another one that somebody waits for already.
+  virtual void replace_kick(unsigned queue, UniqueFd kick) = 0;
 };
 
 enum class Origin {

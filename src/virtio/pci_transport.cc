@@ -115,6 +115,13 @@ void PciTransport::interrupt_queue(unsigned queue) {
   msix_->notify(queues_[queue]->vector);
 }
 
+// On the control thread, as every load of a state.
+void PciTransport::replace_kick(unsigned queue, UniqueFd kick) {
+  registers_.detach(queue);
+  queues_[queue]->kick = std::move(kick);
+  registers_.attach(queue);
+}
+
 void PciTransport::interrupt_config() {
   config_generation_.fetch_add(1);
   isr_.fetch_or(kIsrConfig);
@@ -159,19 +166,29 @@ void PciTransport::Registers::io_write(uint64_t offset, unsigned size, uint64_t 
 }
 
 void PciTransport::Registers::bar_mapped(memory::GuestAddress base) {
-  for (unsigned i = 0; i < transport_.queues_.size(); ++i) {
-    auto attached = transport_.doorbells_.attach(base + kNotifyAt + i * kNotifyMultiplier, transport_.kick_fd(i));
-    attached_.push_back(attached.has_value());
-    // Slower, not wrong: the write traps to us instead.
-    if (!attached) log_warning("{}: {}", transport_.name_, attached.error().message());
-  }
+  base_ = base;
+  attached_.assign(transport_.queues_.size(), false);
+  for (unsigned i = 0; i < attached_.size(); ++i) attach(i);
 }
 
-void PciTransport::Registers::bar_unmapped(memory::GuestAddress base) {
-  for (unsigned i = 0; i < attached_.size(); ++i) {
-    if (attached_[i]) transport_.doorbells_.detach(base + kNotifyAt + i * kNotifyMultiplier, transport_.kick_fd(i));
-  }
+void PciTransport::Registers::bar_unmapped(memory::GuestAddress) {
+  for (unsigned i = 0; i < attached_.size(); ++i) detach(i);
   attached_.clear();
+}
+
+void PciTransport::Registers::attach(unsigned queue) {
+  if (attached_.empty()) return;
+  auto attached =
+      transport_.doorbells_.attach(base_ + kNotifyAt + queue * kNotifyMultiplier, transport_.kick_fd(queue));
+  attached_[queue] = attached.has_value();
+  // Slower, not wrong: the write traps to us instead.
+  if (!attached) log_warning("{}: {}", transport_.name_, attached.error().message());
+}
+
+void PciTransport::Registers::detach(unsigned queue) {
+  if (attached_.empty() || !attached_[queue]) return;
+  transport_.doorbells_.detach(base_ + kNotifyAt + queue * kNotifyMultiplier, transport_.kick_fd(queue));
+  attached_[queue] = false;
 }
 
 // ---- PCI configuration access capability

@@ -61,6 +61,7 @@ class PciTransport final : public Transport, public vmstate::Section {
   void interrupt_config() override;
   void needs_reset(const char* why) override;
   int kick_fd(unsigned queue) const override { return queues_[queue]->kick.get(); }
+  void replace_kick(unsigned queue, UniqueFd kick) override;
 
   // Section: the registers and, if the driver is up, the positions of the queues.  load() activates
   // the device with Origin::kRestored; RAM must be there.
@@ -89,9 +90,13 @@ class PciTransport final : public Transport, public vmstate::Section {
     void io_write(uint64_t offset, unsigned size, uint64_t value) override;
     void bar_mapped(memory::GuestAddress base) override;
     void bar_unmapped(memory::GuestAddress base) override;
+    // Around a change of a queue's eventfd.
+    void detach(unsigned queue);
+    void attach(unsigned queue);
 
    private:
     PciTransport& transport_;
+    memory::GuestAddress base_;
     std::vector<bool> attached_;  // by queue; empty while the BAR is not mapped
   };
   // The data field of the PCI configuration access capability (virtio 1.2, 4.1.4.9).

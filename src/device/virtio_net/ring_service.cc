@@ -36,11 +36,21 @@ net::Ring RingService::describe(unsigned queue, const virtio::Queue& rings) cons
 }
 
 Result<void> RingService::start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin) {
-  pause();
+  pause(net::PauseReason::kStop);
   queues_.clear();
   for (const net::Ring& ring : rings) queues_.push_back(ring.queue);
-  return server_.start(rings, features & net::ring_features_mask(),
+  return server_.start(rings, features,
                        origin == virtio::Origin::kDriver ? net::RingOrigin::kDriver : net::RingOrigin::kRestored);
+}
+
+Result<void> RingService::take_signals(unsigned queue, event::Worker& worker) {
+  if (UniqueFd kick = server_.take_kick(queue)) transport_.replace_kick(queue, std::move(kick));
+  if (UniqueFd call = server_.take_call(queue)) {
+    worker.remove(calls_[queue].get());
+    calls_[queue] = std::move(call);
+    TRY(watch(worker, queue));
+  }
+  return {};
 }
 
 Result<void> RingService::resume() {
@@ -52,26 +62,26 @@ Result<void> RingService::resume() {
   return {};
 }
 
-void RingService::pause() {
+void RingService::pause(net::PauseReason reason) {
   if (!std::exchange(serving_, false)) return;
-  server_.pause();
+  server_.pause(reason);
   for (unsigned queue : queues_) send_interrupt(queue);
 }
 
 void RingService::stop() {
-  pause();
+  pause(net::PauseReason::kStop);
   server_.stop();
   drain_eventfd(error_.get());
   queues_.clear();
 }
 
 Result<void> RingService::start_log() {
-  pause();
+  pause(net::PauseReason::kStop);
   return server_.start_log();
 }
 
 void RingService::stop_log() {
-  pause();
+  pause(net::PauseReason::kStop);
   server_.stop_log();
 }
 

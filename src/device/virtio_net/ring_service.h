@@ -32,12 +32,14 @@ class RingService {
   int error_fd() const { return error_.get(); }
   // How many were sent for a queue.  Any thread.
   uint64_t interrupts(unsigned queue) const { return interrupts_[queue]; }
-
+  // Uses the eventfds that the server, in another process, waits for and signals already, if there are any.  The
+  // worker is frozen.
+  Result<void> take_signals(unsigned queue, event::Worker& worker);
   net::Ring describe(unsigned queue, const virtio::Queue& rings) const;
   Result<void> start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin);
   // Idempotent, all of them.
   Result<void> resume();
-  void pause();
+  void pause(net::PauseReason reason);
   void stop();
   // Around the copying of RAM; the back end is paused then.
   Result<void> start_log();

@@ -24,7 +24,7 @@ class FakeServer final : public net::RingServer {
     ++resumed;
     return broken ? fail("it does not work") : Result<void>();
   }
-  void pause() override {
+  void pause(net::PauseReason) override {
     serving = false;
     for (net::Ring& ring : rings) ring.position = {.avail = 7, .used = 5};
   }

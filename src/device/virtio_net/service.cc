@@ -49,7 +49,7 @@ void VirtioNet::on_ring_error() {
 void VirtioNet::give_up(const char* why) {
   context_.broken = true;
   transport_->needs_reset(why);
-  if (ring_service_) hold_others([&] { ring_service_->pause(); });
+  if (ring_service_) hold_others([&] { ring_service_->pause(net::PauseReason::kStop); });
 }
 
 void VirtioNet::on_control_kick() {
@@ -147,7 +147,7 @@ ControlAnswer VirtioNet::set_pairs(unsigned pairs, const Rss& rss) {
   hold_others([&] {
     // The back end may take away the descriptor of a port.
     for (auto& pair : pairs_) pair->unwatch();
-    if (ring_service_) ring_service_->pause();
+    if (ring_service_) ring_service_->pause(net::PauseReason::kStop);
     if (auto set = backend_.set_active_pairs(pairs); !set) {
       log_warning("{}: {}", config_.id, set.error().message());
       answer = ControlAnswer::kError;

@@ -97,13 +97,13 @@ void VirtioNet::request_freeze() {
   request_workers();
 }
 
-void VirtioNet::wait_frozen() {
+void VirtioNet::wait_frozen(net::PauseReason reason) {
   std::lock_guard lock(lock_);
   CHECK(paused_, "a freeze is requested before it is waited for");
   wait_for_workers();
   // The back end may be closed or given away while we are paused.
   for (auto& pair : pairs_) pair->unwatch();
-  if (ring_service_) ring_service_->pause();
+  if (ring_service_) ring_service_->pause(reason);
 }
 
 void VirtioNet::thaw() {
@@ -149,7 +149,7 @@ void VirtioNet::rouse() {
 
 void VirtioNet::serve_rings() {
   if (!serving()) return;
-  if (!context_.link_up) return ring_service_->pause();
+  if (!context_.link_up) return ring_service_->pause(net::PauseReason::kStop);
   auto served = ring_service_->resume();
   if (served) return;
   log_error("{}: {}", config_.id, served.error().message());
@@ -389,8 +389,13 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
     auto& tx = queues[2 * i + 1];
     if (!rx || !tx) continue;
     if (ring_service_) {
-      rings.push_back(ring_service_->describe(pairs_[i]->queue(Direction::kReceive), *rx));
-      rings.push_back(ring_service_->describe(pairs_[i]->queue(Direction::kTransmit), *tx));
+      for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+        unsigned queue = pairs_[i]->queue(direction);
+        if (activation.origin == virtio::Origin::kRestored) {
+          TRY(ring_service_->take_signals(queue, pairs_[i]->worker()));
+        }
+        rings.push_back(ring_service_->describe(queue, direction == Direction::kReceive ? *rx : *tx));
+      }
     }
     pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
   }

@@ -85,7 +85,8 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
 
   // Several devices can be asked before the first wait.  Idempotent.
   void request_freeze();
-  void wait_frozen();
+  // reason: for a back end that serves the rings.
+  void wait_frozen(net::PauseReason reason);
   void thaw();
   // Power-on state; only while frozen.
   void reset();

@@ -136,7 +136,7 @@ struct Vmm {
   }
   void freeze() {
     net->request_freeze();
-    net->wait_frozen();
+    net->wait_frozen(net::PauseReason::kStop);
   }
   std::vector<Bytes> save() {
     std::vector<Bytes> states;
