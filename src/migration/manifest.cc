@@ -186,6 +186,11 @@ Result<void> check_movable(const machine::Handover& machine, const Parameters& p
   if (!parameters.transfer.any()) TRY(machine.check_copy());
   for (const auto& movable : machine.movables()) {
     bool moves = movable.takes_part && parameters.transfer.includes(movable.target);
+    if (!moves && movable.movable != nullptr && movable.movable->inseparable()) {
+      return std::unexpected(
+          Error(fmt::format("{} has to move with the guest, and would not be transferred", movable.name))
+              .remedy("set parameter 'backend-transfer', and property backend-transfer of its device"));
+    }
     if (!moves || movable.obstacle.empty()) continue;
     return std::unexpected(
         Error(fmt::format("{} cannot move: {}", movable.name, movable.obstacle))

@@ -17,6 +17,8 @@ namespace {
 struct Nobody final : ConnectionObserver {
   void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
   void netdev_disconnected(const std::string&) override {}
+  void vhost_user_connected(const std::string&, const std::string&) override {}
+  void vhost_user_disconnected(const std::string&) override {}
 };
 
 struct Ends {

@@ -22,6 +22,8 @@ struct Events final : ConnectionObserver {
   std::string seen;
   void netdev_connected(const std::string&, const schema::SocketAddress&) override { seen += "+"; }
   void netdev_disconnected(const std::string&) override { seen += "-"; }
+  void vhost_user_connected(const std::string&, const std::string&) override {}
+  void vhost_user_disconnected(const std::string&) override {}
 };
 
 // Counts how often it was held still.

@@ -50,6 +50,8 @@ class Movable {
   // Name, version and fields of the state; an error that says why, if this resource cannot move in
   // its present configuration.
   virtual Result<const Description*> movable() const = 0;
+  // Another process cannot make it anew: what uses it leaves together with it, or not at all.
+  virtual bool inseparable() const { return false; }
   // Stop touching the shared kernel objects; keep them open.
   virtual void freeze() = 0;
   // Writes fields and lends descriptors.  Only while frozen.

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -58,12 +59,19 @@ Result<SocketConfig> SocketConfig::from(const std::string& id, std::span<const s
                       .reconnect_ms = static_cast<uint64_t>(reconnect)};
 }
 
+Result<void> check_socket(int fd) {
+  TRY(check_connection(fd));
+  auto kind = TRY(socket_kind(fd));
+  if (kind.family != AF_UNIX || !kind.connected) return fail("file descriptor {} is not a connected UNIX socket", fd);
+  return {};
+}
+
 Result<UniqueFd> Socket::open(Patience patience) {
   using Role = SocketConfig::Role;
   if (config_.role == Role::kClient) return connect_until_there(patience);
   if (config_.role == Role::kConnected) {
     auto socket = TRY(named_fds_.resolve(config_.fd));
-    TRY(check_connection(socket.get()));
+    TRY(check_socket(socket.get()));
     return socket;
   }
   if (patience == Patience::kNone) {

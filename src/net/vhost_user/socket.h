@@ -33,6 +33,9 @@ struct SocketConfig {
   static Result<SocketConfig> from(const std::string& id, std::span<const schema::ChardevOptions> chardevs);
 };
 
+// A connected UNIX stream socket.
+Result<void> check_socket(int fd);
+
 // Whether the first connection may be waited for.
 enum class Patience { kUntilConnected, kNone };
 

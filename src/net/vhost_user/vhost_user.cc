@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "base/socket.h"
-
 namespace pagurus::net {
 namespace {
 
@@ -347,7 +345,7 @@ Result<void> VhostUser::take_state(VhostUserState& state) {
       return fail("a ring of queue {} where queues={}", ring.signals.queue, config_.queue_pairs);
     }
   }
-  if (!state.connection.empty()) TRY(check_connection(state.connection.front().get()));
+  if (!state.connection.empty()) TRY(vhost_user::check_socket(state.connection.front().get()));
   std::optional<UniqueFd> listener;
   if (!state.listener.empty()) listener = state.listener.front().take();
   TRY(socket_.adopt(std::move(listener), std::move(state.path)));

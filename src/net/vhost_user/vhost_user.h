@@ -62,6 +62,8 @@ class VhostUser final : public Backend, private RingServer, private Port {
   Result<void> ram_ready(const memory::GuestMemory& memory) override;
 
   Result<const vmstate::Description*> movable() const override;
+  // A peer that served the guest's rings for one process is not to meet another one with the same guest.
+  bool inseparable() const override { return true; }
   void freeze() override;
   Result<void> save(vmstate::Writer& writer) const override;
   Result<void> adopt(vmstate::Reader& reader) override;
