@@ -32,7 +32,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock soak lab-checks kernels reference install clean
+.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock soak lab-checks kernels testpmd reference install clean
 
 all: build
 
@@ -60,6 +60,10 @@ variant: packages
 
 kernels: packages
 	@scripts/fetch-kernels
+
+# A real vhost-user back end, for the functional tests.
+testpmd: packages
+	@scripts/fetch-testpmd
 
 demo: build kernels
 	@demo/run $(DEMO_FLAGS)
@@ -96,11 +100,11 @@ functional: functional-probe functional-sanitized functional-faults functional-s
 export PAGURUS_SECOND_BUILD := $(abspath $(VARIANT))
 
 # The probe guest runs on any KVM, also one that emulates.
-functional-probe: build variant
+functional-probe: build variant testpmd
 	@tests/functional/run probe
 
 # The same against ASan and UBSan: what a hostile peer or client reaches.
-functional-sanitized: unit variant
+functional-sanitized: unit variant testpmd
 	@PAGURUS_BUILD=$(abspath $(SANITIZED)) tests/functional/run probe
 
 # Faults at every point of a migration, on both sides: every kind in a hand-over, some where RAM is copied.

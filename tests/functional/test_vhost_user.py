@@ -1,0 +1,162 @@
+"""A guest whose rings another process serves: DPDK's testpmd, which is not to notice who holds the guest."""
+
+import time
+
+import pytest
+
+from flows import Flows
+from guest import UdpProbe, prepare
+from qmp import QmpError
+from test_multiqueue import loses_without_a_hand_over, move
+from testpmd import Testpmd
+from vmm import eventually
+
+HAND_OVERS = 20
+
+pytestmark = pytest.mark.probe
+
+
+@pytest.fixture
+def serve(make_guest, directory):
+    """Makes a guest, its processes' words and, unless `peer` is off, its peer."""
+    peers = []
+
+    def start(pairs=None, server=False, chardev="", peer=True, **options):
+        path = f"{directory}/vu"
+        guest = make_guest(queues=pairs, **options)
+        # The peer makes one of the same name.
+        guest.tap.remove()
+        guest.options["netdev"] = f"vhost-user,id=n0,chardev=c0,queues={pairs or 1}"
+        guest.options["extra"] = ("-chardev", f"socket,id=c0,path={path}{',server=on' if server else ''}{chardev}")
+
+        def connect():
+            peers.append(Testpmd(directory, guest.tap, path, pairs or 1, client=server))
+            return peers[-1]
+
+        return guest, connect() if peer else connect
+
+    yield start
+    for peer in peers:
+        peer.remove()
+
+
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_the_peer_notices_nothing_of_twenty_hand_overs_under_traffic(serve, pairs):
+    guest, peer = serve(pairs)
+    process = guest.boot()
+    assert guest.ask("net")["pairs"] == pairs
+    with Flows(guest, pairs) as flows:
+        time.sleep(0.2)
+        seen, sockets = peer.seen(), peer.sockets()
+        assert seen
+        process = move(guest, process, HAND_OVERS)
+        time.sleep(0.2)
+        assert peer.seen() == seen
+        assert peer.sockets() == sockets
+    assert flows.problems() == {}
+    assert all(sent > 0 for sent in flows.sent().values())
+    assert guest.ask()["boot_count"] == 1
+    guest.check()
+
+
+def test_hand_overs_at_nine_tenths_of_the_highest_rate_lose_nothing(serve):
+    guest, peer = serve()
+    process = guest.boot()
+    for attempt in range(3):
+        rate = 0.9 * guest.loss_free_rate()
+        seen = peer.seen()
+        with UdpProbe(guest.tap.guest, rate=rate) as stream:
+            process = move(guest, process, HAND_OVERS)
+        report = stream.report
+        print(f"{HAND_OVERS} hand-overs at {rate:.0f} packets per second: {report['lost']} of {report['sent']} lost")
+        assert peer.seen() == seen
+        if report["lost"] == 0 or not loses_without_a_hand_over(guest, rate):
+            break
+        print(f"attempt {attempt}: the same rate is lossy without a hand-over now; looking for a lower one")
+    assert (report["lost"], report["duplicated"], report["reordered"]) == (0, 0, 0), report
+    guest.check()
+
+
+def test_a_stopped_guest_s_rings_stand_still_and_go_on_where_they_stood(serve):
+    guest, peer = serve(2)
+    process = guest.boot()
+    seen = len(peer.seen())
+    process.qmp.command("stop")
+    assert peer.seen()[seen:] == ["read message VHOST_USER_GET_VRING_BASE"] * 4
+    # Stopped, it moves too.
+    process = move(guest, process)
+    assert process.status() == "paused"
+    assert len(peer.seen()) == seen + 4
+    process.qmp.command("cont")
+    assert guest.answers(10.0)
+    with Flows(guest, 2) as flows:
+        process = move(guest, process, 2)
+    assert flows.problems() == {}
+    guest.check()
+
+
+def test_a_reset_guest_sets_its_peer_up_again(serve):
+    guest, peer = serve()
+    process = guest.boot()
+    process = move(guest, process)
+    process.qmp.command("system_reset")
+    guest.wait_until_ready()
+    seen = peer.seen()
+    process = move(guest, process)
+    assert peer.seen() == seen
+    assert guest.answers(10.0)
+
+
+def test_a_peer_that_connects_to_the_guest_moves_as_well(serve):
+    guest, connect = serve(server=True, peer=False)
+    process = guest.launch(qmp=False)
+    peer = connect()
+    guest.wait_until_ready()
+    seen = peer.seen()
+    with Flows(guest, 1) as flows:
+        process = move(guest, process, 3)
+    assert flows.problems() == {}
+    assert peer.seen() == seen
+
+
+def backend(process):
+    [nic] = [entry for entry in process.qmp.command("query-backend-transfer-support") if entry["backend"] == "n0"]
+    return nic
+
+
+def test_a_peer_that_dies_takes_the_link_with_it_and_its_successor_goes_on(serve, directory):
+    guest, peer = serve(chardev=",reconnect-ms=100")
+    process = guest.boot()
+    assert backend(process)["supported"]
+    peer.kill()
+    process.qmp.wait_event("NETDEV_VHOST_USER_DISCONNECTED")
+    support = backend(process)
+    assert not support["supported"] and "nobody is connected to its chardev 'c0'" in support["reason"]
+    prepare(process)
+    with pytest.raises(QmpError, match="netdev n0 cannot move: nobody is connected"):
+        process.qmp.command("migrate", uri=f"unix:{directory}/nobody")
+    assert process.status() == "running"
+    successor = Testpmd(directory, guest.tap, peer.path)
+    try:
+        event = process.qmp.wait_event("NETDEV_VHOST_USER_CONNECTED")
+        assert event["data"] == {"netdev-id": "n0", "chardev-id": "c0"}
+        assert eventually(guest.answers, 30.0, "an answer by the new peer")
+        seen = successor.seen()
+        move(guest, process)
+        assert successor.seen() == seen
+        assert guest.answers(10.0)
+    finally:
+        successor.remove()
+
+
+def test_what_would_leave_the_peer_behind_is_refused(serve, directory):
+    guest, _ = serve(device="virtio-net-pci,netdev=n0,mac=52:54:00:00:00:17,backend-transfer=off")
+    process = guest.boot()
+    prepare(process)
+    with pytest.raises(QmpError, match="netdev n0 has to move with the guest"):
+        process.qmp.command("migrate", uri=f"unix:{directory}/nobody")
+    prepare(process, backend_transfer=False)
+    with pytest.raises(QmpError, match="netdev 'n0' is of type vhost-user"):
+        process.qmp.command("migrate", uri=f"unix:{directory}/nobody")
+    assert process.status() == "running"
+    assert guest.answers()
