@@ -31,7 +31,7 @@ class Testpmd:
                  "--vdev", f"net_tap0,iface={tap.name}",
                  "--", "--forward-mode=io", "--auto-start", "--nb-cores=1", "--total-num-mbufs=8192",
                  f"--rxq={pairs}", f"--txq={pairs}"]
-        with open(self.log_path, "a") as log:
+        with open(self.log_path, "w") as log:
             # It ends when its standard input does.
             self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log)
         eventually(lambda: self.process.poll() is None and "Press enter to exit" in self.log(), 60.0, "testpmd")
