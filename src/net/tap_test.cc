@@ -55,6 +55,34 @@ TEST(TapConfig, takes_vhost_descriptors_with_vhost_only) {
             "netdev 'n0': vhost=on is invalid with vnet_hdr=off");
 }
 
+TEST(TapConfig, has_as_many_queues_as_descriptors_or_as_it_is_told) {
+  EXPECT_EQ(parse("id=n0,ifname=tap0")->queues, 1u);
+  EXPECT_EQ(parse("id=n0,ifname=tap0,queues=16")->queues, 16u);
+  auto config = parse("id=n0,fds=3:name:5");
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(config->queues, 3u);
+  EXPECT_EQ(config->fds, (std::vector<std::string>{"3", "name", "5"}));
+  for (const char* queues : {"0", "17", "4294967295"}) {
+    auto refused = parse(std::string("id=n0,ifname=tap0,queues=") + queues);
+    ASSERT_FALSE(refused.has_value()) << queues;
+    EXPECT_NE(refused.error().message().find("queues where 1 to 16 are possible"), std::string::npos);
+  }
+  EXPECT_FALSE(parse("id=n0,ifname=tap0,queues=-1").has_value());
+  EXPECT_FALSE(parse("id=n0,ifname=tap0,queues=two").has_value());
+  EXPECT_FALSE(parse("id=n0,fds=1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17").has_value());
+  EXPECT_NE(parse("id=n0,fds=3:4,queues=2").error().message().find("queues= is invalid with fds="), std::string::npos);
+  EXPECT_NE(parse("id=n0,fds=3:4,fd=5").error().message().find("mutually exclusive"), std::string::npos);
+  EXPECT_NE(parse("id=n0,fds=3:4,ifname=t").error().message().find("ifname="), std::string::npos);
+}
+
+TEST(Tap, an_empty_place_among_descriptors_is_refused) {
+  NamedFds fds;
+  for (const char* list : {"", ":"}) {
+    auto config = parse(std::string("id=n0,fds=") + list);
+    EXPECT_FALSE(config && Tap::create(*config, fds)->open()) << list;
+  }
+}
+
 TEST(Tap, an_fd_that_is_no_tap_is_refused) {
   NamedFds fds;
   fds.add("null", UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)));

@@ -36,8 +36,8 @@ uint64_t net_features(const VirtioNetConfig& config, net::Backend& backend) {
   features |= when(config.ctrl_mac_addr, kNetCtrlMacAddr);
   features |= when(config.ctrl_guest_offloads, kNetCtrlGuestOffloads);
   features |= when(config.mq, kNetMq);
-  features |= when(config.rss && backend.ring_server() == nullptr, kNetRss);
-  features |= when(config.hash && backend.ring_server() == nullptr, kNetHashReport);
+  features |= when(config.rss, kNetRss);
+  features |= when(config.hash, kNetHashReport);
   features |= when(config.speed || config.duplex, kNetSpeedDuplex);
   net::Offloads host = able(backend);
   bool tso4 = host.csum && host.tso4;
