@@ -206,31 +206,38 @@ TEST(TapWithVhost, the_kernel_serves_the_rings_and_tells_when_one_is_broken) {
   std::optional<Bytes> wire;
   ASSERT_TRUE(comes_true([&] { return (wire = (*rig)->receive()).has_value(); }));
   EXPECT_EQ(*wire, Bytes(frame.begin() + kVnetHeaderSize, frame.end()));
-  rings.offer(0, kReceived, 2048);
-  (*rig)->send(*wire);
-  ASSERT_TRUE(comes_true([&] { return rings.used_index(0) == 1; }));
-  Bytes received(frame.size());
-  memory.read(kReceived, received);
-  EXPECT_EQ(Bytes(received.begin() + kVnetHeaderSize, received.end()), *wire);
+  // The interface that came up says things of its own to the guest.
+  uint16_t received = 0;
+  auto comes_back = [&] {
+    (*rig)->send(*wire);
+    Bytes arrived(frame.size());
+    do {
+      rings.offer(0, kReceived, 2048, ++received);
+      if (!comes_true([&] { return rings.used_index(0) == received; })) return false;
+      memory.read(kReceived, arrived);
+    } while (Bytes(arrived.begin() + kVnetHeaderSize, arrived.end()) != *wire);
+    return true;
+  };
+  ASSERT_TRUE(comes_back());
 
   EXPECT_FALSE(server.position(0).has_value());
   server.pause(PauseReason::kStop);
-  for (unsigned queue : {0u, 1u}) EXPECT_EQ(server.position(queue), (RingPosition{.avail = 1, .used = 1})) << queue;
+  EXPECT_EQ(server.position(0), (RingPosition{.avail = received, .used = received}));
+  EXPECT_EQ(server.position(1), (RingPosition{.avail = 1, .used = 1}));
 
   ASSERT_TRUE(memory.start_dirty_log());
   auto logs = server.start_log();
   ASSERT_TRUE(logs) << logs.error().message();
   ASSERT_TRUE(server.resume());
-  rings.offer(0, kReceived, 2048, 2);
-  (*rig)->send(*wire);
-  ASSERT_TRUE(comes_true([&] { return rings.used_index(0) == 2; }));
+  ASSERT_TRUE(comes_back());
   server.pause(PauseReason::kStop);
   server.collect_log();
   memory::PageBitmap written(memory.size() / memory::kPageSize);
   memory.take_dirty(written);
   EXPECT_TRUE(written.test(kReceived.value / memory::kPageSize));
   EXPECT_TRUE(written.test(Rings::used(0).value / memory::kPageSize));
-  EXPECT_LE(written.count(), 3u);
+  // Both used rings, the frame, and what this driver wrote itself.
+  EXPECT_LE(written.count(), 6u);
   server.stop_log();
   memory.stop_dirty_log();
 

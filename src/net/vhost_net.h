@@ -7,7 +7,8 @@
 //   (nothing)      /dev/vhost-net
 //   early state    on a destination that may do neither: fresh ones that the source has opened for it
 //
-// The kernel reads how far it has come with the used ring from the guest's memory, where the index stands.
+// The kernel reads how far it has come with the used ring from the guest's memory, where the index stands.  While
+// RAM is copied it sets a bit in a log of ours for each page that it writes (VHOST_F_LOG_ALL).
 //
 // Threads: as RingServer and Backend say.
 #pragma once
