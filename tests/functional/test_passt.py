@@ -28,6 +28,9 @@ class Sender:
     def __init__(self, address):
         self.flow = Flow(address)
 
+    def outstanding(self):
+        return self.flow.outstanding()
+
     def probe(self):
         self.flow.send()
 
@@ -38,7 +41,7 @@ class Sender:
 
     def listen_for_all(self, timeout=10.0):
         deadline = time.monotonic() + timeout
-        while self.flow.outstanding() and time.monotonic() < deadline:
+        while self.outstanding() and time.monotonic() < deadline:
             self.listen(0.05)
 
 

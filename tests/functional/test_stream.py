@@ -30,7 +30,12 @@ def host_of(guest, wire):
 
 
 class Traffic:
-    """Datagrams to the guest's echo service without a break, by a thread of its own."""
+    """Datagrams to the guest's echo service without a break, by a thread of its own.
+
+    Not so many are under way that a socket's queue is full however long the machine takes.
+    """
+
+    WINDOW = 100
 
     def __init__(self, host):
         self.host = host
@@ -39,7 +44,8 @@ class Traffic:
 
     def run(self):
         while not self.stopping.is_set():
-            self.host.probe()
+            if self.host.outstanding() < self.WINDOW:
+                self.host.probe()
             self.host.listen(0.001)
 
     def __enter__(self):

@@ -155,8 +155,11 @@ class Host:
 
     def listen_for_all(self, timeout=10.0):
         deadline = time.monotonic() + timeout
-        while len(self.echoed) < self.sent and time.monotonic() < deadline:
+        while self.outstanding() and time.monotonic() < deadline:
             self.listen(0.05)
+
+    def outstanding(self):
+        return self.sent - len(self.echoed)
 
     def lost(self):
         return [number for number in range(self.sent) if number not in self.echoed]
