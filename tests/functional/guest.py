@@ -98,9 +98,14 @@ class Guest:
         The TAP's queue is short meanwhile: the usual one would take in half a second what the guest cannot answer.
         """
         self.tap.set_queue(50)
-        report = find_highest_rate(self.tap.guest, most, step=0.5)
+        # A busy machine may lose something even at the lowest rate.
+        for _ in range(10):
+            report = find_highest_rate(self.tap.guest, most, step=0.5)
+            if report["highest_loss_free_rate"]:
+                break
         self.tap.set_queue(1000)
         rate = report["highest_loss_free_rate"]
+        assert rate > 0, report
         print(f"highest rate without loss: {rate:.0f} packets per second, after {len(report['trials'])} trials")
         return rate
 
