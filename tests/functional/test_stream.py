@@ -182,3 +182,18 @@ def test_a_client_that_is_alone_moves_and_connects_there(make_guest, directory):
             host_of(guest, StreamWire(connection)).wait_for_guest()
             process.quit()
     (directory / "net").unlink()
+
+
+def test_a_back_end_that_is_plugged_in_listens_and_tells_who_comes(make_guest, directory):
+    guest = make_guest()
+    process = guest.boot()
+    path = directory / "net"
+    process.qmp.command("netdev_add", type="stream", id="n1", server=True, addr={"type": "unix", "path": str(path)})
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        event = process.qmp.wait_event("NETDEV_STREAM_CONNECTED")
+        assert event["data"] == {"netdev-id": "n1", "addr": {"type": "unix", "path": str(path)}}
+        process.qmp.command("netdev_del", id="n1")
+        assert connection.recv(1) == b""
+    assert not path.exists()
+    process.quit()
