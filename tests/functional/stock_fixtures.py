@@ -14,8 +14,9 @@ from guest import processes_of_this_run
 class Pool:
     """The module's guest, and how to make it again."""
 
-    def __init__(self, directory, options):
+    def __init__(self, directory, make, options):
         self._directory = directory
+        self._make = make
         self._options = options
         self._count = 0
         self.guest = None
@@ -27,7 +28,7 @@ class Pool:
             self._count += 1
             directory = self._directory / str(self._count)
             directory.mkdir()
-            self.guest = stock.StockGuest(directory, **self._options)
+            self.guest = self._make(directory, **self._options)
             stock_repeat.watch(self.guest)
             self.guest.wait_ready()
             stock_repeat.learn_symbols(self.guest)
@@ -45,7 +46,8 @@ class Pool:
 
 @pytest.fixture(scope="module")
 def stock_pool(request, module_directory, nothing_left_by_module):
-    pool = Pool(module_directory, getattr(request.module, "GUEST_OPTIONS", {}))
+    make = getattr(request.module, "GUEST", stock.StockGuest)
+    pool = Pool(module_directory, make, getattr(request.module, "GUEST_OPTIONS", {}))
     yield pool
     pool.close()
 
