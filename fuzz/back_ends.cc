@@ -1,9 +1,6 @@
 // Back ends that adopt what a hostile peer sends: any bytes, any descriptors.  What is adopted is then
 // used, and whatever happens, no descriptor is left behind.
-#include <dirent.h>
 #include <unistd.h>
-
-#include <string_view>
 
 #include "base/unix_listener.h"
 #include "chardev/socket_backend.h"
@@ -141,21 +138,6 @@ void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
       (*listener)->freeze();
     }
   }
-}
-
-// Files of /proc are not counted: a thread of AddressSanitizer opens one now and then to watch its limit of
-// memory, and the directory read here is another.
-size_t open_descriptors() {
-  size_t count = 0;
-  DIR* directory = ::opendir("/proc/self/fd");
-  CHECK(directory != nullptr, "this process can look at itself");
-  while (dirent* entry = ::readdir(directory)) {
-    char target[64];
-    ssize_t length = ::readlinkat(::dirfd(directory), entry->d_name, target, sizeof target);
-    if (length > 0 && !std::string_view(target, static_cast<size_t>(length)).starts_with("/proc/")) ++count;
-  }
-  ::closedir(directory);
-  return count;
 }
 
 // A state that names as many descriptors as there are, and a file that nobody may unlink.

@@ -2,6 +2,7 @@
 // may or may not have expected.
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -88,6 +90,21 @@ inline std::vector<UniqueFd> make_descriptors(std::span<const uint8_t> kinds) {
   std::vector<UniqueFd> fds;
   for (uint8_t kind : kinds) fds.push_back(make_descriptor(kind));
   return fds;
+}
+
+// Files of /proc are not counted: a thread of AddressSanitizer opens one now and then to watch its limit of
+// memory, and the directory read here is another.
+inline size_t open_descriptors() {
+  size_t count = 0;
+  DIR* directory = ::opendir("/proc/self/fd");
+  CHECK(directory != nullptr, "this process can look at itself");
+  while (dirent* entry = ::readdir(directory)) {
+    char target[64];
+    ssize_t length = ::readlinkat(::dirfd(directory), entry->d_name, target, sizeof target);
+    if (length > 0 && !std::string_view(target, static_cast<size_t>(length)).starts_with("/proc/")) ++count;
+  }
+  ::closedir(directory);
+  return count;
 }
 
 }  // namespace pagurus::fuzz
