@@ -15,9 +15,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/unix_listener.h"
 #include "chardev/socket_backend.h"
 #include "chardev/stream_backend.h"
-#include "base/unix_listener.h"
 #include "qapi/keyval.h"
 
 namespace pagurus::chardev {

@@ -12,9 +12,9 @@
 #include <string>
 
 #include "base/named_fds.h"
+#include "base/unix_listener.h"
 #include "chardev/backend.h"
 #include "chardev/channel.h"
-#include "base/unix_listener.h"
 
 namespace pagurus::chardev {
 

@@ -52,8 +52,8 @@ class Listener : public vmstate::Movable {
   event::Loop& loop_;
   std::string path_;
   OnClient on_client_;
-  std::optional<UnixListener> listener_;  // nothing: pending or released
-  std::optional<std::string> adopted_path_;        // until the commit
+  std::optional<UnixListener> listener_;     // nothing: pending or released
+  std::optional<std::string> adopted_path_;  // until the commit
   event::Watch watch_;
 };
 

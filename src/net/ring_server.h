@@ -9,9 +9,9 @@
 // start() says where the rings are and how far they have come; nothing is served before resume().  In a
 // hand-over, the destination's start() comes twice, for the rehearsal while the back end may still be
 // pending and for the real state, and does only what differs; what it cannot do yet it does in resume(),
-// which is called when the guest runs already.  After pause() the positions of the rings are known, unless
-// the server is another process that goes on unaware of the hand-over; then position() is empty and the
-// server knows it itself.
+// which is called when the guest runs already.  After pause() the positions of the rings are known, unless it is
+// for a hand-over and the server is another process that goes on unaware of that; then position() is empty and
+// the server knows it itself.
 //
 // Threads: the control thread and vCPU threads, one at a time (the front end's lock sees to that).
 #pragma once

@@ -90,16 +90,16 @@ Result<void> check_vhost(const TapConfig& config, const schema::NetdevTapOptions
 }  // namespace
 
 Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
-  TapConfig config{.id = id,
-                   .ifname = options.ifname.value_or(""),
-                   .queues = options.queues.value_or(1),
-                   .script = options.script.value_or("no"),
-                   .downscript = options.downscript.value_or("no"),
-                   .vnet_hdr = options.vnet_hdr.value_or(true),
-                   .sndbuf = options.sndbuf.value_or(0),
-                   .local_incoming = options.local_incoming.value_or(false),
-                   .vhost = options.vhost.value_or(options.vhostforce.value_or(false) || options.vhostfd ||
-                                                   options.vhostfds)};
+  TapConfig config{
+      .id = id,
+      .ifname = options.ifname.value_or(""),
+      .queues = options.queues.value_or(1),
+      .script = options.script.value_or("no"),
+      .downscript = options.downscript.value_or("no"),
+      .vnet_hdr = options.vnet_hdr.value_or(true),
+      .sndbuf = options.sndbuf.value_or(0),
+      .local_incoming = options.local_incoming.value_or(false),
+      .vhost = options.vhost.value_or(options.vhostforce.value_or(false) || options.vhostfd || options.vhostfds)};
   if (options.vhostfd) config.vhost_fds = {*options.vhostfd};
   if (options.vhostfds) config.vhost_fds = split(*options.vhostfds);
   if (options.fd && options.fds) return fail("netdev '{}': fd= and fds= are mutually exclusive", id);

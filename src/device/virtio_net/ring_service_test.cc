@@ -177,7 +177,8 @@ TEST_F(RingServiceTest, pauses_while_the_number_of_pairs_changes) {
   enable_msix();
   RingBuilder rx1{ram, {0x40000}, 64}, tx1{ram, {0x50000}, 64};
   unsigned queue = 0;
-  for (DriverRing* ring : std::initializer_list<DriverRing*>{&rx, &tx, &rx1, &tx1, &control}) set_queue(queue++, ring->config());
+  for (DriverRing* ring : std::initializer_list<DriverRing*>{&rx, &tx, &rx1, &tx1, &control})
+    set_queue(queue++, ring->config());
   set_common(0x14, 1, 0xf);
   ASSERT_EQ(server.rings.size(), 4u);
   int before = server.resumed;
