@@ -17,9 +17,9 @@ class QmpError(Exception):
 
 
 class Qmp:
-    def __init__(self, path, timeout=20.0):
+    def __init__(self, path, timeout=20.0, poll=0.01):
         self.timeout = timeout
-        self.socket = connect(path, timeout)
+        self.socket = connect(path, timeout, poll)
         self.buffer = b""
         self.events = []
         self.greeting = self._read_object()
@@ -171,8 +171,8 @@ class RawSession:
         self.socket.close()
 
 
-def connect(path, timeout):
-    """Connects as soon as somebody listens there."""
+def connect(path, timeout, poll=0.01):
+    """Connects as soon as somebody listens there, for which it looks every `poll` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -183,4 +183,4 @@ def connect(path, timeout):
             sock.close()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"nobody listens on {path}") from None
-            time.sleep(0.01)
+            time.sleep(poll)

@@ -1,0 +1,58 @@
+"""One hand-over under traffic, seen from outside and from inside the guest."""
+
+import time
+
+from probe_client import ProbeControl, UdpProbe, find_highest_rate
+
+# How long the guest is watched without a hand-over, and before and after one.
+IDLE_S = 0.5
+BEFORE_S = 0.15
+AFTER_S = 0.5
+# Short, so that a rate which the guest cannot keep up shows at once; and the usual one.
+SHORT_QUEUE, QUEUE = 50, 1000
+
+
+def loss_free_rate(subject, most):
+    """The highest rate, up to `most`, that loses nothing while no hand-over is made."""
+    subject.tap().set_queue(SHORT_QUEUE)
+    try:
+        return find_highest_rate(subject.address, most, step=0.5)["highest_loss_free_rate"]
+    finally:
+        subject.tap().set_queue(QUEUE)
+
+
+def _longest_gap_ms(control):
+    return control.query("stats", retries=3)["gap_longest_ns"] / 1e6
+
+
+def measure(subject, rate):
+    """Milliseconds by name, packets by what became of them, and the phases if the VMM tells them."""
+    control = ProbeControl(subject.address, timeout=5)
+    with UdpProbe(subject.address, rate=rate, drain=2) as stream:
+        control.query("reset-gap", retries=3)
+        time.sleep(IDLE_S)
+        idle = _longest_gap_ms(control)
+        control.query("reset-gap", retries=3)
+        # The guest spends no time on a question while it is handed over.
+        time.sleep(BEFORE_S)
+        moments = subject.hand_over()
+        time.sleep(AFTER_S)
+        gap = _longest_gap_ms(control)
+    packets = stream.report
+    # Of the longest silences, those in which the pause lies, or its echo.
+    around = [each["us"] / 1e3 for each in packets["gaps"]
+              if each["start_ns"] / 1e9 < moments["resume"] + AFTER_S
+              and each["start_ns"] / 1e9 + each["us"] / 1e6 > moments["stop"]]
+    return {
+        "stop_to_resume_ms": (moments["resume"] - moments["stop"]) * 1e3,
+        "guest_gap_ms": gap,
+        "guest_gap_idle_ms": idle,
+        "guest_gap_above_idle_ms": max(gap - idle, 0),
+        "udp_gap_ms": max(around, default=None),
+        "command_to_running_ms": (moments["resume"] - moments["command"]) * 1e3,
+        "sent": packets["sent"],
+        "lost": packets["lost"],
+        "duplicated": packets["duplicated"],
+        "reordered": packets["reordered"],
+        "phases": moments["phases"],
+    }

@@ -1,0 +1,211 @@
+"""The VMMs that are compared: each keeps one probe guest and gives it a new process on request, by its own best way.
+
+All have the guest on a TAP that is a port of a bridge, RAM in a memfd or file that other processes can map, and no
+device that they could do without.  A hand-over begins with nothing prepared: the new process is started in it.
+"""
+
+import json
+import subprocess
+import time
+
+from guest import MAC
+from network import Bridge, Tap
+from probe_client import ProbeControl
+
+from measure import ROOT, script
+from measure.process import POLL_S, Process
+
+
+class Guest:
+    """What the guests have, the same for each VMM."""
+
+    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1"):
+        self.memory = memory
+        self.vcpus = vcpus
+        self.queues = queues
+        self.append = append
+
+    def words(self, address):
+        """The kernel's command line."""
+        pairs = f" probe.queues={self.queues} probe.ctrl=1" if self.queues > 1 else ""
+        return f"probe.ip={address} probe.pattern=1M probe.smp={self.vcpus}{pairs} {self.append}"
+
+
+class Subject:
+    """One VMM with one guest.  hand_over() returns its moments, in seconds since the epoch, and its phases if it tells."""
+
+    taps_needed = 1
+
+    def __init__(self, directory, guest):
+        self.directory = directory
+        self.guest = guest
+        self.process = None
+        self._count = 0
+        self.taps = [Tap(multi_queue=guest.queues > 1) for _ in range(self.taps_needed)]
+        self.bridge = Bridge(self.taps[0])
+        for tap in self.taps[1:]:
+            self.bridge.join(tap)
+
+    @property
+    def address(self):
+        return self.taps[0].guest
+
+    def tap(self):
+        """The one of the process that is started now: not that of the process before."""
+        return self.taps[self._count % len(self.taps)]
+
+    def start(self, *more):
+        command = self.command() + list(more)
+        self._count += 1
+        return Process(self.directory, f"{self.key}{self._count}", command)
+
+    def boot(self):
+        self.process = self.start()
+        self.process.connect()
+        ProbeControl(self.address, timeout=5).wait_until_ready(120)
+
+    def stop(self):
+        """The guest waits, and costs nothing, while others are measured."""
+        self.process.qmp.command("stop")
+
+    def go_on(self):
+        self.process.qmp.command("cont")
+
+    def hand_over(self):
+        source = self.process
+        source.qmp.collect_events()
+        command = time.time()
+        destination = self.move(source)
+        try:
+            resumed = destination.event_time("RESUME")
+            info = source.wait_migrated()
+            stopped = source.event_time("STOP")
+        except Exception:
+            destination.end()
+            raise
+        self.process = destination
+        source.end()
+        return {"command": command, "stop": stopped, "resume": resumed, "phases": info.get("phases", [])}
+
+    def uri(self):
+        return f"unix:{self.directory}/{self.key}{self._count}.mig"
+
+    def remove(self):
+        if self.process:
+            self.process.end()
+        self.bridge.remove()
+        for tap in self.taps:
+            tap.remove()
+
+
+class Pagurus(Subject):
+    """The hand-over: RAM and TAP are passed on."""
+
+    key = "pagurus"
+    name = "pagurus"
+
+    def version(self):
+        return subprocess.run([script.program("pagurus"), "--version"], capture_output=True, text=True,
+                              check=True).stdout.split("\n")[0]
+
+    def command(self):
+        queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
+        multiqueue = ",mq=on" if self.guest.queues > 1 else ""
+        return [script.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
+                "-smp", self.guest.vcpus, "-kernel", script.program("probe.elf"),
+                "-append", self.guest.words(self.address),
+                "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
+                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", "-serial", "none"]
+
+    def move(self, source):
+        destination = self.start("-incoming", "defer")
+        qmp = destination.connect()
+        qmp.command("migrate-set-parameters", backend_transfer=True)
+        source.qmp.command("migrate-set-parameters", backend_transfer=True)
+        qmp.command("migrate-incoming", uri=self.uri())
+        source.qmp.command("migrate", uri=self.uri())
+        return destination
+
+
+class Qemu(Subject):
+    """What the ways of QEMU have in common."""
+
+    binary = "qemu-system-x86_64"
+    machine = "q35,accel=kvm,memory-backend=ram"
+    ram = "memory-backend-memfd,id=ram,size={memory},share=on"
+
+    def version(self):
+        output = subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout
+        return output.split("\n")[0].removeprefix("QEMU emulator version ")
+
+    def command(self):
+        # An emulating KVM offers this MSR and refuses its value, whereupon QEMU aborts.
+        cpu = "host,-arch-capabilities" if script.kvm_kind() == "emulated" else "host"
+        ram = self.ram.format(memory=self.guest.memory, directory=self.directory, key=self.key)
+        queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
+        multiqueue = f",mq=on,vectors={2 * self.guest.queues + 2}" if self.guest.queues > 1 else ""
+        return [self.binary, "-machine", self.machine, "-cpu", cpu, "-m", self.guest.memory, "-object", ram,
+                "-smp", self.guest.vcpus, "-nodefaults", "-no-user-config", "-display", "none",
+                "-kernel", script.program("probe.elf"), "-append", self.guest.words(self.address),
+                "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
+                "-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile={multiqueue}"]
+
+
+class QemuCopied(Qemu):
+    """Plain local migration: RAM is copied, the new process has a new TAP."""
+
+    key = "copied"
+    name = "qemu migration, RAM copied"
+    taps_needed = 2
+    capabilities = ()
+
+    def move(self, source):
+        destination = self.start("-incoming", "defer")
+        qmp = destination.connect()
+        for side in (qmp, source.qmp):
+            side.command("migrate-set-capabilities",
+                         capabilities=[{"capability": name, "state": True} for name in self.capabilities])
+        source.qmp.command("migrate-set-parameters", max_bandwidth=10 << 30)
+        qmp.command("migrate-incoming", uri=self.uri())
+        source.qmp.command("migrate", uri=self.uri())
+        return destination
+
+
+class QemuShared(QemuCopied):
+    """Local migration with RAM in a file that both processes map."""
+
+    key = "shared"
+    name = "qemu migration, RAM shared"
+    ram = "memory-backend-file,id=ram,size={memory},share=on,mem-path={directory}/{key}.ram"
+    capabilities = ("x-ignore-shared",)
+
+
+class QemuCpr(Qemu):
+    """Mode cpr-transfer, as docs/devel/migration/CPR.rst of QEMU says; a new TAP, because it passes none on."""
+
+    key = "cpr"
+    name = "qemu cpr-transfer"
+    taps_needed = 2
+    binary = subprocess.run([ROOT / "scripts" / "fetch-qemu", "--print"], capture_output=True, text=True,
+                            check=True).stdout.strip()
+    machine = Qemu.machine + ",aux-ram-share=on"
+
+    def move(self, source):
+        main, cpr = (self.directory / f"{self.key}{self._count}.{end}" for end in ("main", "early"))
+
+        def channel(kind, path):
+            return {"channel-type": kind, "addr": {"transport": "socket", "type": "unix", "path": str(path)}}
+
+        destination = self.start("-incoming", f"unix:{main}", "-incoming", json.dumps(channel("cpr", cpr)))
+        source.qmp.command("migrate-set-parameters", mode="cpr-transfer")
+        while not cpr.exists():
+            if destination.popen.poll() is not None:
+                raise RuntimeError(f"{destination.name} ended: {destination.log()}")
+            time.sleep(POLL_S)
+        source.qmp.command("migrate", channels=[channel("main", main), channel("cpr", cpr)])
+        # It has no monitor before the source has sent the early part.
+        destination.connect()
+        return destination
+
+
+ALL = {subject.key: subject for subject in (Pagurus, QemuCpr, QemuShared, QemuCopied)}
