@@ -7,8 +7,8 @@
 namespace pagurus::ctl {
 namespace {
 
-constexpr Subcommand (*kSubcommands[])() = {status_subcommand, upgrade_subcommand, analyze_subcommand, qmp_subcommand,
-                                            shell_subcommand};
+constexpr Subcommand (*kSubcommands[])() = {status_subcommand,  upgrade_subcommand, timeline_subcommand,
+                                            analyze_subcommand, qmp_subcommand,     shell_subcommand};
 
 int main_with(int argc, char** argv) {
   CLI::App app("Looks at the process of a running guest, talks to it, and replaces it.", "pagurusctl");

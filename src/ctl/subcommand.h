@@ -24,6 +24,7 @@ inline constexpr int kUsage = 2;
 
 Subcommand status_subcommand();
 Subcommand upgrade_subcommand();
+Subcommand timeline_subcommand();
 Subcommand analyze_subcommand();
 Subcommand qmp_subcommand();
 Subcommand shell_subcommand();
