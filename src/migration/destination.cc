@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "migration/manifest_query.h"
+#include "migration/probes.h"
 
 namespace pagurus::migration {
 
@@ -166,6 +167,7 @@ Result<void> Destination::on_prepare_copy(wire::PrepareCopy prepare) {
 // From here on this process holds a part of the guest: a failure ends it.
 Result<void> Destination::begin_preparing() {
   prepare_began_ns_ = monotonic_ns();
+  MIGRATION_PROBE(destination_prepare);
   step_ = Step::kReady;
   timeout_ = event::Watch();
   return before(FaultStep::kDestinationPrepare);
@@ -177,6 +179,7 @@ Result<void> Destination::finish_preparing(std::vector<wire::SectionData> rehear
   TRY(after(FaultStep::kDestinationPrepare));
   int64_t now = monotonic_ns();
   timeline_.add("prepare", prepare_began_ns_, now);
+  MIGRATION_PROBE(destination_ready);
   if (!connection_->answers()) return {};
   TRY(await_state());
   TRY(before(FaultStep::kDestinationReady));
@@ -201,7 +204,9 @@ Result<void> Destination::on_ram(const wire::Ram& ram) {
 // The pause.
 Result<void> Destination::on_state(wire::State state, int64_t received_ns) {
   TRY(before(FaultStep::kDestinationLoad));
+  MIGRATION_PROBE(destination_load);
   TRY(load(std::move(state.sections)));
+  MIGRATION_PROBE(destination_loaded);
   TRY(after(FaultStep::kDestinationLoad));
   run_ = state.run && !environment_.stay_paused;
   stop_asked_ns_ = static_cast<int64_t>(state.stop_asked_ns);
@@ -269,8 +274,10 @@ Result<void> Destination::load_extra(const Extra& extra, wire::SectionData secti
 void Destination::enter() {
   using enum machine::Handover::Enter;
   times_.owned_ns = static_cast<uint64_t>(monotonic_ns());
+  MIGRATION_PROBE(destination_owned);
   pass(FaultStep::kDestinationEnter, FaultWhen::kBefore);
   times_.running_ns = static_cast<uint64_t>(environment_.machine.enter(run_ ? kRunning : kPaused));
+  MIGRATION_PROBE(destination_running);
   pass(FaultStep::kDestinationEnter, FaultWhen::kAfter);
   if (connection_->answers()) tell_the_source();
   for (const Extra& extra : environment_.extras) extra.movable->thaw();

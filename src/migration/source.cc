@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "migration/manifest.h"
 #include "migration/manifest_query.h"
+#include "migration/probes.h"
 
 namespace pagurus::migration {
 namespace {
@@ -46,6 +47,7 @@ Result<void> Source::begin(wire::Channel channel) {
   wire::Hello hello = TRY(query_manifest(environment_.machine, environment_.settings, environment_.extras));
   TRY(await(Step::kHello, parameters().hello_timeout_ms, "the destination did not answer HELLO in time"));
   TRY(before(FaultStep::kSourceHello));
+  MIGRATION_PROBE(source_hello);
   TRY_DOING("cannot reach the destination", connection_->send(wire::MessageType::kHello, hello));
   TRY(after(FaultStep::kSourceHello));
   if (connection_->answers()) return {};
@@ -130,6 +132,7 @@ Result<void> Source::on_welcome(wire::Welcome welcome) {
 
 Result<void> Source::prepare() {
   TRY(before(FaultStep::kSourcePrepare));
+  MIGRATION_PROBE(source_prepare);
   if (connection_->passes_fds()) ownership_ = TRY(Ownership::create());
   TRY(await(Step::kPrepare, parameters().prepare_timeout_ms, "the destination did not get ready in time"));
   TRY(send_prepare());
@@ -159,6 +162,7 @@ Result<void> Source::on_ready() {
 
 Result<void> Source::copy() {
   step_ = Step::kCopy;
+  MIGRATION_PROBE(source_copy);
   step_began_ns_ = monotonic_ns();
   Source* self = this;
   auto settled = [self](const Result<void>& result) {
@@ -196,12 +200,14 @@ Result<void> Source::switch_over() {
   TRY(before(FaultStep::kSourceStop));
   step_ = Step::kRest;
   stop_ns_ = monotonic_ns();
+  MIGRATION_PROBE(source_stop);
   environment_.machine.freeze();
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->freeze();
   }
   step_began_ns_ = monotonic_ns();
   timeline_.add("stop", stop_ns_, step_began_ns_);
+  MIGRATION_PROBE(source_stopped);
   TRY(after(FaultStep::kSourceStop));
   if (!environment_.settings.capabilities.pause_before_switchover) return give();
   step_ = Step::kPreSwitchover;
@@ -225,6 +231,7 @@ Result<void> Source::give() {
   deadline_ns_ =
       (waited ? step_began_ns_ : stop_ns_) + static_cast<int64_t>(parameters().downtime_limit_ms) * 1'000'000;
   TRY(before(FaultStep::kSourceSave));
+  MIGRATION_PROBE(source_save);
   saved_ = TRY(save());
   TRY(after(FaultStep::kSourceSave));
   int64_t saved_ns = monotonic_ns();
@@ -247,9 +254,11 @@ Result<void> Source::send_state() {
                     .sections = to_messages(std::exchange(saved_, {}))};
   // From here on the destination may have it: only settle() may go back.
   step_ = Step::kSwitchover;
+  MIGRATION_PROBE(source_send);
   TRY(connection_->send(wire::MessageType::kState, state));
   TRY(after(FaultStep::kSourceState));
   timeline_.add("send", step_began_ns_, monotonic_ns());
+  MIGRATION_PROBE(source_sent);
   if (connection_->answers()) {
     TRY(await(Step::kSwitchover, left_ms(), "the destination did not answer in time: downtime-limit is over"));
   }
@@ -348,6 +357,7 @@ void Source::end_unconfirmed(const Error& why) {
 
 void Source::commit(const wire::Running* running, const std::string& warning) {
   environment_.faults.pass(FaultStep::kSourceCommit, FaultWhen::kBefore, connection_.get());
+  MIGRATION_PROBE(source_completed);
   using enum machine::Handover::Left;
   environment_.machine.release(connection_->answers() ? kTaken : kSaved);
   for (const Extra& extra : environment_.extras) {
@@ -368,6 +378,7 @@ void Source::commit(const wire::Running* running, const std::string& warning) {
 
 // The word has been taken back, or STATE was never sent: nobody else can run the guest.
 void Source::roll_back(Status status, const Error& why) {
+  MIGRATION_PROBE(source_rolled_back);
   for (const Extra& extra : environment_.extras) {
     if (transfer_.contains(extra.name)) extra.movable->thaw();
   }
