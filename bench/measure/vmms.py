@@ -138,13 +138,16 @@ class Qemu(Subject):
         output = subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout
         return output.split("\n")[0].removeprefix("QEMU emulator version ")
 
+    @staticmethod
+    def cpu():
+        # An emulating KVM offers an MSR of this name and refuses its value, whereupon QEMU aborts.
+        return "host,-arch-capabilities" if script.kvm_kind() == "emulated" else "host"
+
     def command(self):
-        # An emulating KVM offers this MSR and refuses its value, whereupon QEMU aborts.
-        cpu = "host,-arch-capabilities" if script.kvm_kind() == "emulated" else "host"
         ram = self.ram.format(memory=self.guest.memory, directory=self.directory, key=self.key)
         queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = f",mq=on,vectors={2 * self.guest.queues + 2}" if self.guest.queues > 1 else ""
-        return [self.binary, "-machine", self.machine, "-cpu", cpu, "-m", self.guest.memory, "-object", ram,
+        return [self.binary, "-machine", self.machine, "-cpu", self.cpu(), "-m", self.guest.memory, "-object", ram,
                 "-smp", self.guest.vcpus, "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", script.program("probe.elf"), "-append", self.guest.words(self.address),
                 "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
