@@ -5,6 +5,7 @@ device that they could do without.  A hand-over begins with nothing prepared: th
 """
 
 import json
+import pathlib
 import subprocess
 import time
 
@@ -19,7 +20,8 @@ from measure.process import POLL_S, Process
 class Guest:
     """What the guests have, the same for each VMM."""
 
-    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1"):
+    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None):
+        self.kernel = kernel or script.program("probe.elf")
         self.memory = memory
         self.vcpus = vcpus
         self.queues = queues
@@ -40,6 +42,7 @@ class Subject:
         self.directory = directory
         self.guest = guest
         self.process = None
+        self._alive = []
         self._count = 0
         self.taps = [Tap(multi_queue=guest.queues > 1) for _ in range(self.taps_needed)]
         self.bridge = Bridge(self.taps[0])
@@ -57,11 +60,16 @@ class Subject:
     def start(self, *more):
         command = self.command() + list(more)
         self._count += 1
-        return Process(self.directory, f"{self.key}{self._count}", command)
+        self._alive.append(Process(self.directory, f"{self.key}{self._count}", command))
+        return self._alive[-1]
 
-    def boot(self):
+    def launch(self):
+        """The first process; the guest is on its way."""
         self.process = self.start()
         self.process.connect()
+
+    def boot(self):
+        self.launch()
         ProbeControl(self.address, timeout=5).wait_until_ready(120)
 
     def stop(self):
@@ -76,23 +84,20 @@ class Subject:
         source.qmp.collect_events()
         command = time.time()
         destination = self.move(source)
-        try:
-            resumed = destination.event_time("RESUME")
-            info = source.wait_migrated()
-            stopped = source.event_time("STOP")
-        except Exception:
-            destination.end()
-            raise
+        resumed = destination.event_time("RESUME")
+        info = source.wait_migrated()
+        stopped = source.event_time("STOP")
         self.process = destination
         source.end()
+        self._alive.remove(source)
         return {"command": command, "stop": stopped, "resume": resumed, "phases": info.get("phases", [])}
 
     def uri(self):
         return f"unix:{self.directory}/{self.key}{self._count}.mig"
 
     def remove(self):
-        if self.process:
-            self.process.end()
+        for process in self._alive:
+            process.end()
         self.bridge.remove()
         for tap in self.taps:
             tap.remove()
@@ -112,7 +117,7 @@ class Pagurus(Subject):
         queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = ",mq=on" if self.guest.queues > 1 else ""
         return [script.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
-                "-smp", self.guest.vcpus, "-kernel", script.program("probe.elf"),
+                "-smp", self.guest.vcpus, "-kernel", self.guest.kernel,
                 "-append", self.guest.words(self.address),
                 "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", "-serial", "none"]
@@ -149,7 +154,7 @@ class Qemu(Subject):
         multiqueue = f",mq=on,vectors={2 * self.guest.queues + 2}" if self.guest.queues > 1 else ""
         return [self.binary, "-machine", self.machine, "-cpu", self.cpu(), "-m", self.guest.memory, "-object", ram,
                 "-smp", self.guest.vcpus, "-nodefaults", "-no-user-config", "-display", "none",
-                "-kernel", script.program("probe.elf"), "-append", self.guest.words(self.address),
+                "-kernel", self.guest.kernel, "-append", self.guest.words(self.address),
                 "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile={multiqueue}"]
 
@@ -183,6 +188,12 @@ class QemuShared(QemuCopied):
     capabilities = ("x-ignore-shared",)
 
 
+def listens(path):
+    """Whether a UNIX socket is there, and somebody takes connections (flag __SO_ACCEPTCON)."""
+    lines = pathlib.Path("/proc/net/unix").read_text().splitlines()
+    return any(line.endswith(f" {path}") and line.split()[3] == "00010000" for line in lines)
+
+
 class QemuCpr(Qemu):
     """Mode cpr-transfer, as docs/devel/migration/CPR.rst of QEMU says; a new TAP, because it passes none on."""
 
@@ -201,7 +212,7 @@ class QemuCpr(Qemu):
 
         destination = self.start("-incoming", f"unix:{main}", "-incoming", json.dumps(channel("cpr", cpr)))
         source.qmp.command("migrate-set-parameters", mode="cpr-transfer")
-        while not cpr.exists():
+        while not listens(cpr):
             if destination.popen.poll() is not None:
                 raise RuntimeError(f"{destination.name} ended: {destination.log()}")
             time.sleep(POLL_S)
