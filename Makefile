@@ -10,6 +10,8 @@
 #   make variant    a pagurus that differs as another version would, for tests, into build/variant
 #   make golden     write tests/golden from the declarations of state
 #   make soak       SOAK=1000 hand-overs back to back, and every fault everywhere
+#   make bench      every benchmark, and the goals (half an hour, on a machine that does nothing else)
+#   make bench-quick  as little of each as shows that it works
 #   make reference  write docs/reference and pagurus-qmp(7) from the schema
 #   make install    PREFIX=/usr/local by default
 #   make clean
@@ -32,7 +34,7 @@ export PAGURUS_BUILD := $(abspath $(BUILD))
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock soak lab-checks kernels testpmd reference install clean
+.PHONY: all packages build variant faults demo test model unit unit-threads fuzz structure golden functional functional-probe functional-sanitized functional-faults functional-stock soak bench bench-quick newer-qemu lab-checks kernels testpmd reference install clean
 
 all: build
 
@@ -58,6 +60,10 @@ variant: packages
 	@echo "building the variant ..."
 	@$(NINJA) -C $(VARIANT) pagurus pagurusctl
 
+# Benchmarks compare with it.
+newer-qemu: packages
+	@scripts/fetch-qemu
+
 kernels: packages
 	@scripts/fetch-kernels
 
@@ -68,7 +74,7 @@ testpmd: packages
 demo: build kernels
 	@demo/run $(DEMO_FLAGS)
 
-test: structure model unit unit-threads lab-checks functional
+test: structure model unit unit-threads lab-checks functional bench-quick
 
 structure:
 	@tests/structure/run
@@ -116,6 +122,14 @@ SOAK ?= 1000
 soak: build variant faults
 	@PAGURUS_SOAK=$(SOAK) tests/functional/run probe tests/functional/test_soak.py -s
 	@PAGURUS_BUILD=$(abspath $(FAULTS)) tests/functional/run faults
+
+# BENCH_OUTPUT=docs/performance records them.
+BENCH_OUTPUT ?= build/bench
+bench: build newer-qemu
+	@bench/run --output $(BENCH_OUTPUT)
+
+bench-quick: build newer-qemu
+	@bench/run --quick --output build/bench-quick
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
 functional-stock: build kernels

@@ -5,7 +5,7 @@ import pathlib
 import platform
 import time
 
-from measure import script
+from measure import build
 
 
 def describe():
@@ -17,7 +17,7 @@ def describe():
         "processors": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "kernel": platform.release(),
-        "kvm": script.kvm_kind(),
+        "kvm": build.kvm_kind(),
         "load": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

@@ -1,7 +1,6 @@
 """Pictures by gnuplot, as SVG."""
 
 import json
-import pathlib
 import subprocess
 
 
@@ -52,9 +51,3 @@ def curve(path, title, x_label, y_label, series):
         plots.append(f"$d{number} using 1:2 with linespoints linewidth 2 title {json.dumps(name)}")
     if plots:
         _gnuplot(path, script + "plot " + ", ".join(plots) + "\n")
-
-
-def directory(path):
-    made = pathlib.Path(path)
-    made.mkdir(parents=True, exist_ok=True)
-    return made

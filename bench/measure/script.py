@@ -1,16 +1,16 @@
 """What every program of the benchmarks does: its arguments, its namespace, its results."""
 
 import argparse
-import functools
 import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
-from measure import BUILD, ROOT
+import network
+
+from measure import host, vmms
 
 _INSIDE = "PAGURUS_BENCH_INSIDE"
 
@@ -46,28 +46,52 @@ class Directory:
         shutil.rmtree(self.path)
 
 
-def publish(options, name, result, text):
-    """Prints the text, or writes JSON instead or beside."""
-    result = {"benchmark": name, **result}
-    if options.json == "-":
-        print(json.dumps(result, indent=1))
-        return
-    print(text)
+def benchmark(name, description, add, run, evaluate, text, draw=None):
+    """A whole program.  run(options, directory) measures, evaluate(result) adds what can be computed from that, text(result)
+    tells it to a person, draw(result, directory) paints it."""
+    options = arguments(description, add)
+    if options.count < 1:
+        sys.exit(f"{name}: --count takes at least 1")
+    enter_namespace()
+    network.ip("link", "set", "lo", "up")
+    result = {"benchmark": name, "host": host.describe()}
+    with Directory() as directory:
+        result |= run(options, directory)
+    evaluate(result)
+    if options.json != "-":
+        print(text(result))
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
+        written = json.dumps(_rounded(result), indent=1 if options.json == "-" else None) + "\n"
+        print(written, end="") if options.json == "-" else pathlib.Path(options.json).write_text(written)
+    if options.pictures and draw:
+        pathlib.Path(options.pictures).mkdir(parents=True, exist_ok=True)
+        draw(result, pathlib.Path(options.pictures))
+
+
+def _rounded(value):
+    """Without digits that nobody has measured."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    return value
+
+
+def subjects(parser, default):
+    """The argument that chooses VMMs."""
+    known = list(vmms.ALL)
+
+    def names(text):
+        if unknown := set(text.split(",")) - set(known):
+            raise argparse.ArgumentTypeError(f"there is no VMM {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        return text.split(",")
+
+    parser.add_argument("--with", dest="subjects", type=names, default=names(default), metavar="LIST",
+                        help=f"which VMMs, of {','.join(known)} ({default})")
 
 
 def tell(text):
     """Progress, for a person who waits."""
     print(text, file=sys.stderr, flush=True)
-
-
-def program(name):
-    """A built program."""
-    return BUILD / name
-
-
-@functools.cache
-def kvm_kind():
-    """What /dev/kvm is good for, as scripts/kvm-kind says."""
-    return subprocess.run([ROOT / "scripts" / "kvm-kind"], capture_output=True, text=True, check=True).stdout.strip()

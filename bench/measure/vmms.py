@@ -13,7 +13,7 @@ from guest import MAC
 from network import Bridge, Tap
 from probe_client import ProbeControl
 
-from measure import ROOT, script
+from measure import ROOT, build
 from measure.process import POLL_S, Process
 
 
@@ -21,7 +21,7 @@ class Guest:
     """What the guests have, the same for each VMM."""
 
     def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None):
-        self.kernel = kernel or script.program("probe.elf")
+        self.kernel = kernel or build.program("probe.elf")
         self.memory = memory
         self.vcpus = vcpus
         self.queues = queues
@@ -110,13 +110,13 @@ class Pagurus(Subject):
     name = "pagurus"
 
     def version(self):
-        return subprocess.run([script.program("pagurus"), "--version"], capture_output=True, text=True,
+        return subprocess.run([build.program("pagurus"), "--version"], capture_output=True, text=True,
                               check=True).stdout.split("\n")[0]
 
     def command(self):
         queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = ",mq=on" if self.guest.queues > 1 else ""
-        return [script.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
+        return [build.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
                 "-smp", self.guest.vcpus, "-kernel", self.guest.kernel,
                 "-append", self.guest.words(self.address),
                 "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
@@ -146,7 +146,7 @@ class Qemu(Subject):
     @staticmethod
     def cpu():
         # An emulating KVM offers an MSR of this name and refuses its value, whereupon QEMU aborts.
-        return "host,-arch-capabilities" if script.kvm_kind() == "emulated" else "host"
+        return "host,-arch-capabilities" if build.kvm_kind() == "emulated" else "host"
 
     def command(self):
         ram = self.ram.format(memory=self.guest.memory, directory=self.directory, key=self.key)
