@@ -41,13 +41,13 @@ def time_line(path, title, phases):
     _gnuplot(path, script + "plot $d using 1:2:3:4:5:6 with boxxyerror linecolor rgb '#2060a0'\n")
 
 
-def curve(path, title, x_label, y_label, series):
+def curve(path, title, x_label, y_label, series, style="linespoints linewidth 2"):
     """Lines with points.  `series`: (x, y) pairs by name."""
     script = f"set title {json.dumps(title)}\nset xlabel {json.dumps(x_label)}\nset ylabel {json.dumps(y_label)}\n"
     script += "set yrange [0:*]\nset grid\nset key top left\n"
     plots = []
     for number, (name, points) in enumerate(series.items()):
         script += _data(f"d{number}", points)
-        plots.append(f"$d{number} using 1:2 with linespoints linewidth 2 title {json.dumps(name)}")
+        plots.append(f"$d{number} using 1:2 with {style} title {json.dumps(name)}")
     if plots:
         _gnuplot(path, script + "plot " + ", ".join(plots) + "\n")
