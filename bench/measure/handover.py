@@ -21,23 +21,33 @@ def loss_free_rate(subject, most):
         subject.tap().set_queue(QUEUE)
 
 
-def _longest_gap_ms(control):
-    return control.query("stats", retries=3)["gap_longest_ns"] / 1e6
+class _OwnGap:
+    """What a guest that watches itself tells of its gaps; nothing of others."""
+
+    def __init__(self, subject):
+        self._control = ProbeControl(subject.address, timeout=5) if subject.guest.watches_itself else None
+
+    def begin(self):
+        if self._control:
+            self._control.query("reset-gap", retries=3)
+
+    def longest_ms(self):
+        return self._control.query("stats", retries=3)["gap_longest_ns"] / 1e6 if self._control else None
 
 
 def measure(subject, rate):
     """Milliseconds by name, packets by what became of them, and the phases if the VMM tells them."""
-    control = ProbeControl(subject.address, timeout=5)
+    own = _OwnGap(subject)
     with UdpProbe(subject.address, rate=rate, drain=2) as stream:
-        control.query("reset-gap", retries=3)
+        own.begin()
         time.sleep(IDLE_S)
-        idle = _longest_gap_ms(control)
-        control.query("reset-gap", retries=3)
+        idle = own.longest_ms()
+        own.begin()
         # The guest spends no time on a question while it is handed over.
         time.sleep(BEFORE_S)
         moments = subject.hand_over()
         time.sleep(AFTER_S)
-        gap = _longest_gap_ms(control)
+        gap = own.longest_ms()
     packets = stream.report
     # Of the longest silences, those in which the pause lies, or its echo.
     around = [each["us"] / 1e3 for each in packets["gaps"]
@@ -47,7 +57,7 @@ def measure(subject, rate):
         "stop_to_resume_ms": (moments["resume"] - moments["stop"]) * 1e3,
         "guest_gap_ms": gap,
         "guest_gap_idle_ms": idle,
-        "guest_gap_above_idle_ms": max(gap - idle, 0),
+        "guest_gap_above_idle_ms": None if gap is None else max(gap - idle, 0),
         "udp_gap_ms": max(around, default=None),
         "command_to_running_ms": (moments["resume"] - moments["command"]) * 1e3,
         "sent": packets["sent"],

@@ -1,24 +1,28 @@
-"""The VMMs that are compared: each keeps one probe guest and gives it a new process on request, by its own best way.
+"""The VMMs that are compared: each keeps one guest and gives it a new process on request, by its own best way.
 
 All have the guest on a TAP that is a port of a bridge, RAM in a memfd or file that other processes can map, and no
 device that they could do without.  A hand-over begins with nothing prepared: the new process is started in it.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import time
 
 from guest import MAC
 from network import Bridge, Tap
-from probe_client import ProbeControl
+from probe_client import ProbeControl, UdpProbe
 
 from measure import ROOT, build
 from measure.process import POLL_S, Process
 
 
 class Guest:
-    """What the guests have, the same for each VMM."""
+    """The probe guest, or one of a few instructions: what it has, the same for each VMM."""
+
+    initrd = None
+    watches_itself = True
 
     def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None):
         self.kernel = kernel or build.program("probe.elf")
@@ -31,6 +35,31 @@ class Guest:
         """The kernel's command line."""
         pairs = f" probe.queues={self.queues} probe.ctrl=1" if self.queues > 1 else ""
         return f"probe.ip={address} probe.pattern=1M probe.smp={self.vcpus}{pairs} {self.append}"
+
+
+    def wait_until_ready(self, address):
+        ProbeControl(address, timeout=5).wait_until_ready(120)
+
+
+class StockGuest(Guest):
+    """Debian's own cloud kernel, as the functional tests boot it (tests/guest)."""
+
+    initrd = ROOT / "build" / "stock-guest.img"
+    watches_itself = False
+    _BOOT_TIMEOUT_S = 300
+
+    def __init__(self, memory="256M", vcpus=1):
+        cache = pathlib.Path(os.environ.get("PAGURUS_CACHE", ROOT / "build" / "cache"))
+        super().__init__(memory, vcpus, kernel=cache / "kernel-cloud" / "vmlinuz")
+
+    def words(self, address):
+        return f"quiet panic=-1 tsc=reliable mitigations=off reboot=t pg.ip={address}/24"
+
+    def wait_until_ready(self, address):
+        deadline = time.monotonic() + self._BOOT_TIMEOUT_S
+        while UdpProbe(address, rate=10, duration=0.5).start().wait(10)["replies"] == 0:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the stock guest does not answer")
 
 
 class Subject:
@@ -58,7 +87,8 @@ class Subject:
         return self.taps[self._count % len(self.taps)]
 
     def start(self, *more):
-        command = self.command() + list(more)
+        initrd = ["-initrd", self.guest.initrd] if self.guest.initrd else []
+        command = [*self.command(), *initrd, *more]
         self._count += 1
         self._alive.append(Process(self.directory, f"{self.key}{self._count}", command))
         return self._alive[-1]
@@ -70,7 +100,7 @@ class Subject:
 
     def boot(self):
         self.launch()
-        ProbeControl(self.address, timeout=5).wait_until_ready(120)
+        self.guest.wait_until_ready(self.address)
 
     def stop(self):
         """The guest waits, and costs nothing, while others are measured."""
