@@ -8,6 +8,8 @@ from probe_client import ProbeControl, UdpProbe, find_highest_rate
 IDLE_S = 0.5
 BEFORE_S = 0.15
 AFTER_S = 0.5
+# A turn of the probe guest's loop where instructions are emulated: what is shorter means nothing there.
+TURN_MS = 0.1
 # Short, so that a rate which the guest cannot keep up shows at once; and the usual one.
 SHORT_QUEUE, QUEUE = 50, 1000
 
@@ -57,7 +59,7 @@ def measure(subject, rate):
         "stop_to_resume_ms": (moments["resume"] - moments["stop"]) * 1e3,
         "guest_gap_ms": gap,
         "guest_gap_idle_ms": idle,
-        "guest_gap_above_idle_ms": None if gap is None else max(gap - idle, 0),
+        "guest_gap_above_idle_ms": None if gap is None else max(gap - idle, TURN_MS),
         "udp_gap_ms": max(around, default=None),
         "command_to_running_ms": (moments["resume"] - moments["command"]) * 1e3,
         "sent": packets["sent"],
