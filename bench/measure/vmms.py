@@ -24,7 +24,8 @@ class Guest:
     initrd = None
     watches_itself = True
 
-    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None):
+    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None, nics=1):
+        self.nics = nics
         self.kernel = kernel or build.program("probe.elf")
         self.memory = memory
         self.vcpus = vcpus
@@ -134,10 +135,19 @@ class Subject:
 
 
 class Pagurus(Subject):
-    """The hand-over: RAM and TAP are passed on."""
+    """The hand-over: RAM and TAP are passed on.  Of further network cards the guest makes no use."""
 
     key = "pagurus"
     name = "pagurus"
+
+    def __init__(self, directory, guest):
+        super().__init__(directory, guest)
+        self.unused_taps = [Tap() for _ in range(guest.nics - 1)]
+
+    def remove(self):
+        super().remove()
+        for tap in self.unused_taps:
+            tap.remove()
 
     def version(self):
         return subprocess.run([build.program("pagurus"), "--version"], capture_output=True, text=True,
@@ -146,17 +156,21 @@ class Pagurus(Subject):
     def command(self):
         queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = ",mq=on" if self.guest.queues > 1 else ""
+        unused = [word for i, tap in enumerate(self.unused_taps, 1) for word in
+                  ("-netdev", f"tap,id=n{i},ifname={tap.name},script=no,downscript=no",
+                   "-device", f"virtio-net-pci,netdev=n{i},mac=52:54:00:00:01:{i:02x}")]
         return [build.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
                 "-smp", self.guest.vcpus, "-kernel", self.guest.kernel,
                 "-append", self.guest.words(self.address),
                 "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
-                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", "-serial", "none"]
+                "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", *unused, "-serial", "none"]
 
     def move(self, source):
         destination = self.start("-incoming", "defer")
         qmp = destination.connect()
         qmp.command("migrate-set-parameters", backend_transfer=True)
-        source.qmp.command("migrate-set-parameters", backend_transfer=True)
+        # A long pause of a busy machine is measured, not rolled back.
+        source.qmp.command("migrate-set-parameters", backend_transfer=True, downtime_limit=3000)
         qmp.command("migrate-incoming", uri=self.uri())
         source.qmp.command("migrate", uri=self.uri())
         return destination
