@@ -5,6 +5,8 @@ import time
 
 from qmp import Qmp, QmpError
 
+# In the nested test host a QEMU takes half a minute to answer.
+PATIENCE_S = 180
 # How often a new process is looked at whether it listens: finer than what is measured with it.
 POLL_S = 0.0005
 
@@ -23,23 +25,23 @@ class Process:
         self.qmp = None
 
     def connect(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not self.qmp_path.exists() and self.popen.poll() is None and time.monotonic() < deadline:
             time.sleep(POLL_S)
         if self.popen.poll() is not None:
             raise RuntimeError(f"{self.name} ended with {self.popen.returncode}: {self.log()}")
-        self.qmp = Qmp(self.qmp_path, poll=POLL_S)
+        self.qmp = Qmp(self.qmp_path, timeout=PATIENCE_S, poll=POLL_S)
         return self.qmp
 
     def log(self):
         return self.log_path.read_text(errors="replace")[-2000:]
 
-    def event_time(self, name, timeout=30.0):
+    def event_time(self, name, timeout=PATIENCE_S):
         """When it says that it happened, in seconds since the epoch."""
         stamp = self.qmp.wait_event(name, timeout)["timestamp"]
         return stamp["seconds"] + stamp["microseconds"] / 1e6
 
-    def wait_migrated(self, timeout=60.0):
+    def wait_migrated(self, timeout=PATIENCE_S):
         """The outcome of a migration that this process is the source of."""
         deadline = time.monotonic() + timeout
         while True:
