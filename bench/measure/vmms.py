@@ -83,9 +83,13 @@ class Subject:
     def address(self):
         return self.taps[0].guest
 
-    def tap(self):
-        """The one of the process that is started now: not that of the process before."""
+    def next_tap(self):
+        """The one for the process that is started next: not that of the process before, if there are two."""
         return self.taps[self._count % len(self.taps)]
+
+    def tap(self):
+        """That of the process that was started last."""
+        return self.taps[(self._count - 1) % len(self.taps)]
 
     def start(self, *more):
         initrd = ["-initrd", self.guest.initrd] if self.guest.initrd else []
@@ -162,7 +166,7 @@ class Pagurus(Subject):
         return [build.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
                 "-smp", self.guest.vcpus, "-kernel", self.guest.kernel,
                 "-append", self.guest.words(self.address),
-                "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
+                "-netdev", f"tap,id=n0,ifname={self.next_tap().name},script=no,downscript=no{queues}",
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", *unused, "-serial", "none"]
 
     def move(self, source):
@@ -199,7 +203,7 @@ class Qemu(Subject):
         return [self.binary, "-machine", self.machine, "-cpu", self.cpu(), "-m", self.guest.memory, "-object", ram,
                 "-smp", self.guest.vcpus, "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", self.guest.kernel, "-append", self.guest.words(self.address),
-                "-netdev", f"tap,id=n0,ifname={self.tap().name},script=no,downscript=no{queues}",
+                "-netdev", f"tap,id=n0,ifname={self.next_tap().name},script=no,downscript=no{queues}",
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile={multiqueue}"]
 
 
