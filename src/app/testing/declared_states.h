@@ -37,6 +37,7 @@ inline vmstate::testing::Sample sample_of(const vmstate::Description& descriptio
       vmstate::testing::Choice{.field = "virtio-net.held-frame", .count = 20, .value = {}},
       vmstate::testing::Choice{.field = "virtio-net.further-held-frames", .count = 14, .value = {}},
       vmstate::testing::Choice{.field = "virtio-net.mac", .count = 6, .value = {}},
+      vmstate::testing::Choice{.field = "vhost-user.rings", .count = 1, .value = {}},
       vmstate::testing::Choice{.field = "virtio-net.vlans", .count = 64, .value = {}},
   };
   return vmstate::testing::SampleMaker(kChoices, version).make(description, optional);
