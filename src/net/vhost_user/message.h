@@ -23,8 +23,6 @@ enum class Request : uint32_t {
   kSetProtocolFeatures = 16,
   kGetQueueNum = 17,
   kSetVringEnable = 18,
-  kGetInflightFd = 31,
-  kSetInflightFd = 32,
 };
 
 // The name that the protocol gives it, for messages to people.
@@ -47,7 +45,6 @@ inline constexpr uint64_t kProtocolFeatures = uint64_t{1} << 30;
 
 inline constexpr uint64_t kProtocolMq = uint64_t{1} << 0;
 inline constexpr uint64_t kProtocolReplyAck = uint64_t{1} << 3;
-inline constexpr uint64_t kProtocolInflight = uint64_t{1} << 12;
 
 struct VringState {
   uint32_t index;
@@ -72,14 +69,5 @@ struct MemoryRegion {
   uint64_t file_offset;
 };
 static_assert(sizeof(MemoryRegion) == 32);
-
-struct Inflight {
-  uint64_t size;
-  uint64_t offset;
-  uint16_t queues;
-  uint16_t queue_size;
-  uint32_t padding;
-};
-static_assert(sizeof(Inflight) == 24);
 
 }  // namespace pagurus::net::vhost_user
