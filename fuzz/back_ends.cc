@@ -14,6 +14,7 @@
 #include "net/stream_state.h"
 #include "net/tap.h"
 #include "net/tap_state.h"
+#include "net/testing/no_observer.h"
 
 namespace pagurus::fuzz {
 namespace {
@@ -63,11 +64,6 @@ void use(chardev::Backend& backend, vmstate::Reader& reader, event::Loop& loop) 
   backend.attach(nullptr);
 }
 
-struct Nobody final : net::ConnectionObserver {
-  void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
-  void netdev_disconnected(const std::string&) override {}
-};
-
 void use(net::Backend& backend, vmstate::Reader& reader, event::Loop& loop) {
   if (!backend.adopt(reader)) {
     CHECK(backend.pending(), "a back end that adopted nothing is pending");
@@ -111,7 +107,7 @@ void adopt(Kind kind, vmstate::Reader& reader, event::Loop& loop) {
     }
     case kStreamServer:
     case kStreamClient: {
-      Nobody nobody;
+      net::testing::NoObserver nobody;
       schema::SocketAddress addr{schema::UnixSocketAddress{"/nonexistent/net"}};
       bool server = kind == kStreamServer;
       auto stream = net::Stream::create({.id = "n", .addr = addr, .server = server}, {named, loop, nobody});

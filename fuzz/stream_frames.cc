@@ -9,17 +9,13 @@
 #include "fuzz/input.h"
 #include "fuzz/target.h"
 #include "net/stream.h"
+#include "net/testing/no_observer.h"
 
 namespace pagurus::fuzz {
 namespace {
 
 // What an input consists of: a step, and a number or a piece behind some of them.
 enum Step : uint8_t { kSend, kSendFrame, kReceive, kTransmit, kTakeSome, kTurn, kMove, kRollBack, kSteps };
-
-struct Nobody final : net::ConnectionObserver {
-  void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
-  void netdev_disconnected(const std::string&) override {}
-};
 
 Bytes framed(std::span<const uint8_t> body) {
   uint32_t length = htonl(static_cast<uint32_t>(body.size()));
@@ -139,7 +135,7 @@ class Wire {
 
   NamedFds named_;
   std::unique_ptr<event::Loop> loop_;
-  Nobody nobody_;
+  net::testing::NoObserver nobody_;
   UniqueFd peer_;
   std::unique_ptr<net::Stream> stream_;
   Bytes sent_;  // by the peer

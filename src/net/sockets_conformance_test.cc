@@ -10,16 +10,10 @@
 #include "net/dgram.h"
 #include "net/stream.h"
 #include "net/testing/backend_conformance.h"
+#include "net/testing/no_observer.h"
 
 namespace pagurus::net::testing {
 namespace {
-
-struct Nobody final : ConnectionObserver {
-  void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
-  void netdev_disconnected(const std::string&) override {}
-  void vhost_user_connected(const std::string&, const std::string&) override {}
-  void vhost_user_disconnected(const std::string&) override {}
-};
 
 struct Ends {
   UniqueFd ours;
@@ -78,7 +72,7 @@ class StreamRig : public Rig {
  private:
   NamedFds fds_;
   std::unique_ptr<event::Loop> loop_;
-  Nobody nobody_;
+  testing::NoObserver nobody_;
   schema::SocketAddress address_;
   bool server_;
   UniqueFd attention_;

@@ -11,6 +11,7 @@
 
 #include "base/socket.h"
 #include "net/stream_state.h"
+#include "net/testing/no_observer.h"
 #include "qapi/keyval.h"
 
 namespace pagurus::net {
@@ -18,12 +19,10 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
-struct Events final : ConnectionObserver {
+struct Events final : testing::NoObserver {
   std::string seen;
   void netdev_connected(const std::string&, const schema::SocketAddress&) override { seen += "+"; }
   void netdev_disconnected(const std::string&) override { seen += "-"; }
-  void vhost_user_connected(const std::string&, const std::string&) override {}
-  void vhost_user_disconnected(const std::string&) override {}
 };
 
 // Counts how often it was held still.

@@ -1,5 +1,6 @@
 // vhost-user against a small peer of our own: what it is told and when, what it is not told, and lies.
 #include "net/vhost_user/vhost_user.h"
+#include "net/testing/no_observer.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -25,9 +26,7 @@ using vhost_user::SocketConfig;
 
 constexpr uint64_t kDriverFeatures = uint64_t{1} << 32 | 1U << 15 | 1U << 5;  // VERSION_1, MRG_RXBUF, MAC
 
-struct Observer final : ConnectionObserver {
-  void netdev_connected(const std::string&, const schema::SocketAddress&) override {}
-  void netdev_disconnected(const std::string&) override {}
+struct Observer final : testing::NoObserver {
   void vhost_user_connected(const std::string&, const std::string& chardev) override { events.push_back(chardev); }
   void vhost_user_disconnected(const std::string&) override { events.emplace_back("gone"); }
   std::vector<std::string> events;
