@@ -30,8 +30,8 @@ def test_options_in_json_are_the_same_as_key_value(make_guest):
     ('{"type": "tap", "id": "n0", "colour": "red"}', "-netdev: Parameter 'colour' is unexpected"),
     ("tap", "-netdev: Parameter 'id' is missing"),
     ('{"type": "tap"}', "-netdev: Parameter 'id' is missing"),
-    ("user,id=n0", "-netdev: Parameter 'type' does not accept value 'user' (it accepts 'tap')"),
-    ('{"type": "user", "id": "n0"}', "-netdev: Parameter 'type' does not accept value 'user' (it accepts 'tap')"),
+    ("user,id=n0", "-netdev: Parameter 'type' does not accept value 'user' (it accepts 'tap', 'stream', 'dgram', 'vhost-user')"),
+    ('{"type": "user", "id": "n0"}', "-netdev: Parameter 'type' does not accept value 'user' (it accepts 'tap', 'stream', 'dgram', 'vhost-user')"),
     ("tap,id=n0,vnet_hdr=perhaps", "-netdev: Invalid parameter type for 'vnet_hdr', expected: boolean"),
     ('{"type": "tap", "id": "n0", "vnet_hdr": "on"}', "-netdev: Invalid parameter type for 'vnet_hdr', expected: boolean"),
 ])

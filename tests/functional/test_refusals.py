@@ -87,7 +87,7 @@ def test_a_wrong_option_is_refused(shared, arguments, words):
     ({"device": "virtio-net-pci,netdev=n0,csum=perhaps"}, ["csum", "boolean"]),
     ({"netdev": "user,id=n0"}, ["user"]),
     ({"netdev": "tap,ifname=t0"}, ["id"]),
-    ({"netdev": "tap,id=n0,ifname=t0,vhost=on"}, ["vhost"]),
+    ({"netdev": "tap,id=n0,ifname=t0,vhost=on,vnet_hdr=off"}, ["vhost"]),
     ({"netdev": "tap,id=n0,ifname=t0,ifname=t1"}, ["ifname", "twice"]),
     ({"netdev": "tap,id=n0,ifname=a-name-that-is-much-too-long"}, ["a-name-that-is-much-too-long"]),
     ({"netdev": "tap,id=n0,fd=3,ifname=t0"}, ["fd=", "ifname="]),
