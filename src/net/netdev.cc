@@ -11,6 +11,8 @@ Result<std::unique_ptr<Backend>> create_netdev(const schema::Netdev& options, co
   switch (options.type()) {
     case schema::NetClientDriver::kTap:
       return Tap::create(TRY(TapConfig::from(options.id, *options.as_tap())), parts.named_fds);
+    case schema::NetClientDriver::kBridge:
+      return Tap::create(TRY(TapConfig::from(options.id, *options.as_bridge())), parts.named_fds);
     case schema::NetClientDriver::kStream:
       return Stream::create(TRY(StreamConfig::from(options.id, *options.as_stream())), parts);
     case schema::NetClientDriver::kDgram:

@@ -87,7 +87,39 @@ Result<void> check_vhost(const TapConfig& config, const schema::NetdevTapOptions
   return {};
 }
 
+Result<BridgeHelper> bridge_helper(const std::string& id, const std::optional<std::string>& program,
+                                   const std::optional<std::string>& bridge) {
+  BridgeHelper helper;
+  if (program) helper.program = *program;
+  if (bridge) helper.bridge = *bridge;
+  if (helper.bridge.empty() || helper.bridge.size() >= IFNAMSIZ) {
+    return fail("netdev '{}': br={} is no name of a bridge: it has 1 to {} bytes", id, helper.bridge, IFNAMSIZ - 1);
+  }
+  return helper;
+}
+
+Result<std::optional<BridgeHelper>> bridge_helper(const std::string& id, const schema::NetdevTapOptions& options) {
+  if (!options.helper) {
+    if (options.br) return fail("netdev '{}': br= is for a helper: give helper= too, or use type bridge", id);
+    return std::nullopt;
+  }
+  if (options.fd || options.fds || options.queues || options.ifname || options.script || options.downscript ||
+      options.vnet_hdr || options.vhostfds) {
+    return fail(
+        "netdev '{}': fd=, fds=, queues=, ifname=, script=, downscript=, vnet_hdr= and vhostfds= are invalid with "
+        "helper=",
+        id);
+  }
+  return TRY(bridge_helper(id, options.helper, options.br));
+}
+
 }  // namespace
+
+Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevBridgeOptions& options) {
+  TapConfig config{.id = id};
+  config.helper = TRY(bridge_helper(id, options.helper, options.br));
+  return config;
+}
 
 Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTapOptions& options) {
   TapConfig config{
@@ -102,6 +134,7 @@ Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTap
       .vhost = options.vhost.value_or(options.vhostforce.value_or(false) || options.vhostfd || options.vhostfds)};
   if (options.vhostfd) config.vhost_fds = {*options.vhostfd};
   if (options.vhostfds) config.vhost_fds = split(*options.vhostfds);
+  config.helper = TRY(bridge_helper(id, options));
   if (options.fd && options.fds) return fail("netdev '{}': fd= and fds= are mutually exclusive", id);
   if (options.fd) config.fds = {*options.fd};
   if (options.fds) {
@@ -115,10 +148,10 @@ Result<TapConfig> TapConfig::from(const std::string& id, const schema::NetdevTap
     return fail("netdev '{}': {} queues where 1 to {} are possible", id, config.queues, kMaxQueuePairs);
   }
   bool scripts = options.script || options.downscript;
-  if (config.local_incoming && (!config.fds.empty() || scripts)) {
+  if (config.local_incoming && (!config.fds.empty() || config.helper || scripts)) {
     return fail(
-        "netdev '{}': local-incoming=on is invalid with fd=, fds=, script= and downscript=: the TAP arrives open and "
-        "configured",
+        "netdev '{}': local-incoming=on is invalid with fd=, fds=, helper=, script= and downscript=: the TAP arrives "
+        "open and configured",
         id);
   }
   if (!config.fds.empty() && (!config.ifname.empty() || scripts)) {
@@ -156,24 +189,29 @@ Result<void> Tap::open() {
   CHECK(pending(), "a TAP is opened once");
   if (vhost_) TRY(vhost_->check());
   std::string doing = fmt::format("netdev '{}'", config_.id);
-  bool own = config_.fds.empty();
+  auto fds = TRY_DOING(doing, open_queues());
+  TRY_DOING(doing, set_up(std::move(fds)));
+  if (config_.script != "no") TRY_DOING(doing, run_script(config_.script, ifname_));
+  run_down_script_ = config_.downscript != "no";
+  return {};
+}
+
+Result<std::vector<UniqueFd>> Tap::open_queues() {
   std::vector<UniqueFd> fds;
+  if (config_.helper) {
+    fds.push_back(TRY(run_bridge_helper(*config_.helper)));
+    return fds;
+  }
   for (unsigned i = 0; i < config_.queues; ++i) {
-    if (!own) {
-      fds.push_back(TRY_DOING(doing, named_fds_.resolve(config_.fds[i])));
+    if (!config_.fds.empty()) {
+      fds.push_back(TRY(named_fds_.resolve(config_.fds[i])));
       continue;
     }
     // The first queue may have made the interface, and the kernel chosen its name.
-    std::string name = i == 0 ? config_.ifname : TRY_DOING(doing, TapQueue::inspect(fds[0].get())).ifr_name;
-    fds.push_back(TRY_DOING(doing, open_by_name(name)));
+    std::string name = i == 0 ? config_.ifname : TRY(TapQueue::inspect(fds[0].get())).ifr_name;
+    fds.push_back(TRY(open_by_name(name)));
   }
-  TRY_DOING(doing, set_up(std::move(fds)));
-  if (own && config_.script != "no") {
-    auto run = run_script(config_.script, ifname_);
-    if (!run) return std::unexpected(std::move(run.error()).while_doing(doing));
-  }
-  run_down_script_ = own && config_.downscript != "no";
-  return {};
+  return fds;
 }
 
 Result<UniqueFd> Tap::open_by_name(const std::string& name) {
@@ -357,7 +395,7 @@ const vmstate::Description* Tap::early() const { return vhost_ ? &VhostNetEarlyS
 void Tap::thaw() {
   if (vhost_) vhost_->forget_lent();
   // The commit: from now on this process is the last one that holds the TAP, unless it moves again.
-  run_down_script_ = config_.fds.empty() && config_.downscript != "no";
+  run_down_script_ = config_.downscript != "no";
 }
 
 void Tap::release() {

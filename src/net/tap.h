@@ -4,6 +4,7 @@
 //   ifname=tap0                  an existing TAP; refused if there is none (nobody would configure it)
 //   [ifname=tap0,]script=PATH    made if missing, and PATH is run to configure it: "PATH <ifname>"
 //   fd=N or fd=NAME              an open queue, inherited or passed by `getfd`; fds=A:B for several
+//   helper=PATH[,br=BRIDGE]      a helper opens one and makes it a port of the bridge: bridge_helper.h
 //
 // Scripts run once in the life of the guest's TAP: `script` in the process that opens it,
 // `downscript` in the last process that holds it, that is never after release().
@@ -14,11 +15,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/named_fds.h"
 #include "net/backend.h"
+#include "net/bridge_helper.h"
 #include "net/tap_queue.h"
 #include "net/tap_state.h"
 #include "net/vhost_net.h"
@@ -28,19 +31,21 @@ namespace pagurus::net {
 
 struct TapConfig {
   std::string id;
-  std::string ifname;            // empty: the kernel chooses
-  std::vector<std::string> fds;  // exclusive with ifname and scripts; one for each queue
-  unsigned queues = 1;           // 1..kMaxQueuePairs
-  std::string script = "no";     // "no": none
+  std::string ifname;                  // empty: the kernel chooses
+  std::vector<std::string> fds;        // exclusive with ifname and scripts; one for each queue
+  std::optional<BridgeHelper> helper;  // exclusive with ifname, fds, scripts and several queues
+  unsigned queues = 1;                 // 1..kMaxQueuePairs
+  std::string script = "no";           // "no": none
   std::string downscript = "no";
   bool vnet_hdr = true;
   uint64_t sndbuf = 0;          // bytes in flight before transmit blocks; 0: the kernel's default
-  bool local_incoming = false;  // announced(); exclusive with fd and scripts
+  bool local_incoming = false;  // announced(); exclusive with fd, helper and scripts
   bool vhost = false;
   std::vector<std::string> vhost_fds;  // with vhost; one per queue pair, or empty
 
   // Refuses what contradicts itself.
   static Result<TapConfig> from(const std::string& id, const schema::NetdevTapOptions& options);
+  static Result<TapConfig> from(const std::string& id, const schema::NetdevBridgeOptions& options);
 };
 
 class Tap final : public Backend {
@@ -76,6 +81,7 @@ class Tap final : public Backend {
 
  private:
   explicit Tap(TapConfig config, NamedFds& named_fds);
+  Result<std::vector<UniqueFd>> open_queues();
   Result<UniqueFd> open_by_name(const std::string& name);
   Result<void> set_up(std::vector<UniqueFd> fds);
   TapState state_of(const TapQueue& queue) const;

@@ -17,6 +17,7 @@
 
 #include "net/tap.h"
 #include "net/testing/backend_conformance.h"
+#include "net/testing/helper_program.h"
 
 namespace pagurus::net::testing {
 namespace {
@@ -109,11 +110,22 @@ Result<std::unique_ptr<Rig>> four_queues() {
   return TapRig::make_rig({.id = "n0", .ifname = "conform0", .queues = 4}, IFF_VNET_HDR | IFF_MULTI_QUEUE);
 }
 
+// The helper takes the bridge's name for the TAP's.
+Result<std::unique_ptr<Rig>> by_helper() {
+  static const HelperProgram program(std::string(kPythonHelper) +
+                                     "tap = os.open('/dev/net/tun', os.O_RDWR)\n"
+                                     "fcntl.ioctl(tap, 0x400454CA, struct.pack('16sH22x', bridge.encode(), 0x5002))\n"
+                                     "pass_on(tap)\n");
+  BridgeHelper helper{.program = program.path(), .bridge = "conform0"};
+  return TapRig::make_rig({.id = "n0", .ifname = "conform0", .helper = helper}, IFF_VNET_HDR);
+}
+
 }  // namespace
 
 INSTANTIATE_TEST_SUITE_P(Tap, BackendConformance,
                          ::testing::Values(RigCase{"one_queue", &one_queue}, RigCase{"without_header", &without_header},
-                                           RigCase{"four_queues", &four_queues}, RigCase{"with_vhost", &with_vhost}),
+                                           RigCase{"four_queues", &four_queues}, RigCase{"with_vhost", &with_vhost},
+                                           RigCase{"by_helper", &by_helper}),
                          rig_name);
 
 namespace {

@@ -30,11 +30,10 @@ TEST(TapConfig, refuses_contradictions_and_unknown_keys_by_name) {
             "netdev 'n0': ifname=, script= and downscript= are invalid with fd= and fds=");
   EXPECT_EQ(parse("id=n0,colour=red").error().message(), "Parameter 'colour' is unexpected");
   EXPECT_FALSE(parse("id=n0,ifname=a_name_longer_than_15").has_value());
-  for (const char* other : {"fd=3", "script=no", "downscript=/d"}) {
-    EXPECT_EQ(
-        parse(std::string("id=n0,local-incoming=on,") + other).error().message(),
-        "netdev 'n0': local-incoming=on is invalid with fd=, fds=, script= and downscript=: the TAP arrives open and "
-        "configured");
+  for (const char* other : {"fd=3", "helper=/h", "script=no", "downscript=/d"}) {
+    EXPECT_EQ(parse(std::string("id=n0,local-incoming=on,") + other).error().message(),
+              "netdev 'n0': local-incoming=on is invalid with fd=, fds=, helper=, script= and downscript=: the TAP "
+              "arrives open and configured");
   }
 }
 
@@ -53,6 +52,46 @@ TEST(TapConfig, takes_vhost_descriptors_with_vhost_only) {
             "netdev 'n0': 2 vhost descriptors are given for 1 queues");
   EXPECT_EQ(parse("id=n0,vhost=on,vnet_hdr=off").error().message(),
             "netdev 'n0': vhost=on is invalid with vnet_hdr=off");
+}
+
+TEST(TapConfig, takes_a_helper_alone_and_a_bridge_with_it) {
+  EXPECT_FALSE(parse("id=n0,ifname=tap0")->helper.has_value());
+  auto config = parse("id=n0,helper=/opt/a b,br=lan,sndbuf=1M,vhostfd=7");
+  ASSERT_TRUE(config.has_value()) << config.error().message();
+  EXPECT_EQ(config->helper->program, "/opt/a b");
+  EXPECT_EQ(config->helper->bridge, "lan");
+  EXPECT_EQ(parse("id=n0,helper=/h")->helper->bridge, "br0");
+  EXPECT_EQ(parse("id=n0,ifname=tap0,br=lan").error().message(),
+            "netdev 'n0': br= is for a helper: give helper= too, or use type bridge");
+  for (const char* other :
+       {"fd=3", "fds=3:4", "queues=1", "ifname=t", "script=no", "downscript=no", "vnet_hdr=on", "vhostfds=7"}) {
+    EXPECT_EQ(
+        parse(std::string("id=n0,helper=/h,") + other).error().message(),
+        "netdev 'n0': fd=, fds=, queues=, ifname=, script=, downscript=, vnet_hdr= and vhostfds= are invalid with "
+        "helper=");
+  }
+  for (const char* bridge : {"", "a_name_longer_than_15"}) {
+    auto refused = parse(std::string("id=n0,helper=/h,br=") + bridge);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().message().find("is no name of a bridge"), std::string::npos);
+  }
+}
+
+TEST(TapConfig, type_bridge_is_a_tap_with_a_helper) {
+  auto parse_bridge = [](const std::string& text) -> Result<TapConfig> {
+    auto options = TRY(qapi::from_keyval<schema::Netdev>("bridge,id=n0" + text));
+    return TapConfig::from(options.id, *options.as_bridge());
+  };
+  auto usual = parse_bridge("");
+  ASSERT_TRUE(usual.has_value()) << usual.error().message();
+  EXPECT_EQ(usual->id, "n0");
+  EXPECT_EQ(usual->helper->program, "/usr/lib/qemu/qemu-bridge-helper");
+  EXPECT_EQ(usual->helper->bridge, "br0");
+  auto other = parse_bridge(",br=lan,helper=/h");
+  EXPECT_EQ(other->helper->program, "/h");
+  EXPECT_EQ(other->helper->bridge, "lan");
+  EXPECT_FALSE(parse_bridge(",br=").has_value());
+  EXPECT_EQ(parse_bridge(",ifname=t").error().message(), "Parameter 'ifname' is unexpected");
 }
 
 TEST(TapConfig, has_as_many_queues_as_descriptors_or_as_it_is_told) {

@@ -46,11 +46,14 @@ class Bridge:
     def join(self, tap):
         ip("link", "set", tap.name, "master", self.name)
 
+    def ports(self):
+        return interfaces("master", self.name)
+
     def remove(self):
         subprocess.run(["ip", "link", "delete", self.name], check=False, capture_output=True)
 
 
-def interfaces():
-    """The names of all interfaces here."""
-    output = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
+def interfaces(*which):
+    """The names of all interfaces here, or of those that `ip link show` is asked for."""
+    output = subprocess.run(["ip", "-o", "link", "show", *which], check=True, capture_output=True, text=True).stdout
     return {line.split(":")[1].strip().split("@")[0] for line in output.splitlines()}
