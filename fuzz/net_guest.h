@@ -17,6 +17,7 @@ class NetGuest final : public device::testing::VirtioNetTest {
     device::VirtioNetConfig config = device::testing::nic();
     config.ctrl_rx = config.ctrl_rx_extra = config.ctrl_vlan = true;
     config.ctrl_mac_addr = config.ctrl_guest_offloads = true;
+    config.notf_coal = true;
     config.packed = true;
     return config;
   }

@@ -95,6 +95,7 @@ void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::Virtio
   if (pairs > 1) add("queue pairs of its netdev", fmt::format("{}", pairs));
   if (nic.rss) add("rss", on_off(nic.rss));
   if (nic.hash) add("hash", on_off(nic.hash));
+  if (nic.notf_coal) add("notf_coal", on_off(nic.notf_coal));
   if (nic.ctrl_vq != nic.guest_announce) add("ctrl_vq", on_off(nic.ctrl_vq));
   if (nic.ctrl_rx) add("ctrl_rx", on_off(nic.ctrl_rx));
   if (nic.ctrl_rx_extra) add("ctrl_rx_extra", on_off(nic.ctrl_rx_extra));

@@ -219,9 +219,9 @@ def test_a_guest_without_a_control_queue_says_so(make_guest):
 
 
 @needs_many
-@needs("-device", "virtio-net-pci", "rss")
+@needs("-device", "virtio-net-pci", "notf_coal")
 def test_a_guest_that_does_not_use_what_it_is_offered_moves(boot):
-    """It does not ask for steering by a hash; the unit tests do."""
-    guest, process = boot(2, device=f"virtio-net-pci,netdev=n0,mac={MAC},mq=on,rss=on,hash=on")
+    """It asks neither for steering by a hash nor for coalescing; the unit tests do."""
+    guest, process = boot(2, device=f"virtio-net-pci,netdev=n0,mac={MAC},mq=on,rss=on,hash=on,notf_coal=on")
     process = move(guest, process, 2)
     guest.check()

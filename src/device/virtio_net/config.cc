@@ -112,6 +112,7 @@ Result<void> VirtioNetConfig::settle_control(const schema::VirtioNetPciOptions& 
                {"ctrl_guest_offloads", ctrl_guest_offloads, options.ctrl_guest_offloads},
                {"rss", rss, options.rss.value_or(false)},
                {"hash", hash, options.hash.value_or(false)},
+               {"notf_coal", notf_coal, options.notf_coal.value_or(false)},
                {"mq", mq, mq}};
   for (const auto& user : users) {
     user.on = user.given.value_or(ctrl_vq && defaults.on(user.name));

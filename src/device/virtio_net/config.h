@@ -61,6 +61,7 @@ struct VirtioNetConfig {
   bool ctrl_guest_offloads = false;
   bool rss = false;               // the driver can have frames steered by a hash
   bool hash = false;              // and be told the hash
+  bool notf_coal = false;         // the driver can have interrupts wait for more packets
   bool mq = false;                // as many queue pairs as the back end has
   std::optional<uint32_t> speed;  // Mbit/s, at most INT32_MAX
   std::optional<schema::NetDuplex> duplex;

@@ -5,7 +5,7 @@ namespace pagurus::device::testing {
 namespace {
 
 constexpr uint64_t kCommands =
-    kNetCtrlVq | kNetCtrlRx | kNetCtrlRxExtra | kNetCtrlVlan | kNetCtrlMacAddr | kNetCtrlGuestOffloads;
+    kNetCtrlVq | kNetCtrlRx | kNetCtrlRxExtra | kNetCtrlVlan | kNetCtrlMacAddr | kNetCtrlGuestOffloads | kNetNotfCoal;
 constexpr unsigned kPairs = 16;
 constexpr unsigned kControlQueue = 2 * kPairs;
 
@@ -30,11 +30,14 @@ const Command kEveryCommand[] = {
     {"announce ack", 3, 0, {}},
     {"pairs", 4, 0, {3, 0}},
     {"guest offloads", 5, 0, {2, 0, 0, 0, 0, 0, 0, 0}},
+    {"transmit coalescing", 6, 0, {9, 0, 0, 0, 100, 0, 0, 0}},
+    {"receive coalescing", 6, 1, {9, 0, 0, 0, 100, 0, 0, 0}},
 };
 
 VirtioNetConfig full_nic() {
   VirtioNetConfig config = nic();
   config.ctrl_rx = config.ctrl_rx_extra = config.ctrl_vlan = config.ctrl_mac_addr = config.ctrl_guest_offloads = true;
+  config.notf_coal = true;
   return config;
 }
 
@@ -502,6 +505,26 @@ TEST_F(SteeringTest, a_frame_without_room_waits_also_across_a_hand_over) {
   uint64_t second = offer(2);
   check_arrival(2, second, 2, flow_frame(2), kFlowHash, 2);
   EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+}
+
+TEST_F(SteeringTest, frames_of_every_reader_count_for_the_ring_that_they_go_to) {
+  start(kSteered | kNetNotfCoal);
+  ASSERT_EQ(command(4, 1, rss(2, 2, 2), kControlQueue), 0);
+  ASSERT_EQ(command(6, 1, {6, 0, 0, 0, 0, 0, 0, 0x80}, kControlQueue), 0);
+  for (int i = 0; i < 8; ++i) offer(2);
+  auto interrupts = [&] { return vmm->net->pair_counters()[2].interrupts; };
+  auto all_arrive = [&](unsigned readers, uint16_t used) {
+    for (unsigned reader = 0; reader < readers; ++reader) send(reader, flow_frame());
+    return eventually([&] { return ring(4).used() == used; });
+  };
+  ASSERT_TRUE(all_arrive(3, 3));
+  ASSERT_TRUE(all_arrive(2, 5));
+  EXPECT_EQ(interrupts(), 0u);
+  ASSERT_TRUE(all_arrive(1, 6));
+  EXPECT_TRUE(eventually([&] { return interrupts() == 1; }));
+  ASSERT_EQ(command(6, 1, {6, 0, 0, 0, 100, 0, 0, 0}, kControlQueue), 0);
+  ASSERT_TRUE(all_arrive(2, 8));
+  EXPECT_TRUE(eventually([&] { return interrupts() >= 2; })) << "in time";
 }
 
 TEST_F(SteeringTest, the_longer_header_does_not_reach_the_network) {

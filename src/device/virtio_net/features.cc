@@ -38,6 +38,7 @@ uint64_t net_features(const VirtioNetConfig& config, net::Backend& backend) {
   features |= when(config.mq, kNetMq);
   features |= when(config.rss, kNetRss);
   features |= when(config.hash, kNetHashReport);
+  features |= when(config.notf_coal, kNetNotfCoal);
   features |= when(config.speed || config.duplex, kNetSpeedDuplex);
   net::Offloads host = able(backend);
   bool tso4 = host.csum && host.tso4;
@@ -63,9 +64,9 @@ bool net_features_consistent(uint64_t features) {
          requires_any(kNetGuestEcn, kNetGuestTso4 | kNetGuestTso6) &&
          requires_any(kNetHostTso4 | kNetHostTso6 | kNetHostUso, kNetCsum) &&
          requires_any(kNetHostEcn, kNetHostTso4 | kNetHostTso6) &&
-         requires_any(
-             kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr | kNetRss | kNetHashReport,
-             kNetCtrlVq);
+         requires_any(kNetGuestAnnounce | kNetMq | kNetCtrlRx | kNetCtrlVlan | kNetCtrlMacAddr | kNetRss |
+                          kNetHashReport | kNetNotfCoal,
+                      kNetCtrlVq);
 }
 
 net::Offloads net_offloads(uint64_t features) {

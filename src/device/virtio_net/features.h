@@ -28,7 +28,8 @@ inline constexpr uint64_t kNetCtrlRxExtra = uint64_t{1} << 20;
 inline constexpr uint64_t kNetGuestAnnounce = uint64_t{1} << 21;
 inline constexpr uint64_t kNetMq = uint64_t{1} << 22;
 inline constexpr uint64_t kNetCtrlMacAddr = uint64_t{1} << 23;
-// USO: virtio 1.3.
+// Coalescing and USO: virtio 1.3.
+inline constexpr uint64_t kNetNotfCoal = uint64_t{1} << 53;
 inline constexpr uint64_t kNetGuestUso4 = uint64_t{1} << 54;
 inline constexpr uint64_t kNetGuestUso6 = uint64_t{1} << 55;
 inline constexpr uint64_t kNetHostUso = uint64_t{1} << 56;

@@ -31,6 +31,15 @@ Result<void> QueuePair::set_kicks(Kicks kicks) {
   return {};
 }
 
+Result<void> QueuePair::coalesce() {
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+    auto& queue = coalescing(direction);
+    queue = TRY(Coalescing::create());
+    TRY(worker_->add(queue->timer_fd(), EPOLLIN, [this, direction](uint32_t) { on_timer(direction); }));
+  }
+  return {};
+}
+
 void QueuePair::begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, size_t likely_frame) {
   session_ = std::make_unique<Session>(std::move(rx), std::move(tx));
   bool header = context_.backend.vnet_header();
@@ -60,6 +69,7 @@ void QueuePair::begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, siz
 
 void QueuePair::end() {
   disable();
+  restart_coalescing();
   session_.reset();
 }
 
@@ -72,6 +82,28 @@ void QueuePair::rouse() {
   if (!serving()) return;
   for (Direction direction : {Direction::kReceive, Direction::kTransmit}) signal_eventfd(kick_fd(direction));
   update_watch();
+}
+
+void QueuePair::interrupt_now() {
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+    if (coalescing(direction) && coalescing(direction)->take()) interrupt(direction);
+  }
+}
+
+void QueuePair::go_on_counting(const std::array<uint64_t, PairCounters::kCount>& from) {
+  counters_.go_on_from(from);
+  restart_coalescing();
+}
+
+void QueuePair::restart_coalescing() {
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) {
+    if (coalescing(direction)) coalescing(direction)->restart(moved(direction));
+  }
+}
+
+uint64_t QueuePair::moved(Direction direction) const {
+  if (direction == Direction::kReceive) return counters_.rx_packets;
+  return counters_.tx_packets + counters_.tx_dropped;
 }
 
 std::vector<uint8_t> QueuePair::held_frame() const {
@@ -124,7 +156,7 @@ void QueuePair::serve_receive() {
   }
   filled_ = 0;
   if (!outcome) return break_ring(outcome.error());
-  if (!session.steering && session.receiver->take_interrupt()) interrupt(Direction::kReceive);
+  if (!session.steering) notify(Direction::kReceive, session.receiver->take_interrupt());
   session.want_readable = *outcome != Receiver::Outcome::kStarved;
   if (*outcome == Receiver::Outcome::kFailed) give_up_backend();
 }
@@ -139,7 +171,7 @@ virtio::RingResult<bool> QueuePair::accept(unsigned reader, std::span<const uint
 void QueuePair::publish_accepted() {
   std::lock_guard lock(ring_lock_);
   session_->receiver->publish();
-  if (session_->receiver->take_interrupt()) interrupt(Direction::kReceive);
+  notify(Direction::kReceive, session_->receiver->take_interrupt());
 }
 
 // There is room: who waits for it looks again, as after a kick of its own.
@@ -157,9 +189,20 @@ void QueuePair::serve_transmit() {
   auto link = context_.link_up ? Transmitter::Link::kUp : Transmitter::Link::kDown;
   auto outcome = session.transmitter->run(kBudget, link);
   if (!outcome) return break_ring(outcome.error());
-  if (session.transmitter->take_interrupt()) interrupt(Direction::kTransmit);
+  notify(Direction::kTransmit, session.transmitter->take_interrupt());
   session.want_writable = *outcome == Transmitter::Outcome::kBlocked;
   if (*outcome == Transmitter::Outcome::kMore) signal_eventfd(kick_fd(Direction::kTransmit));
+}
+
+void QueuePair::notify(Direction direction, bool wanted) {
+  auto& queue = coalescing(direction);
+  const CoalescingLimits& limits = context_.coalescing[static_cast<size_t>(direction)];
+  if (queue ? queue->due(limits, wanted, moved(direction)) : wanted) interrupt(direction);
+}
+
+void QueuePair::on_timer(Direction direction) {
+  std::lock_guard lock(ring_lock_);
+  if (coalescing(direction)->expired()) interrupt(direction);
 }
 
 void QueuePair::interrupt(Direction direction) {

@@ -19,6 +19,7 @@
 // that keeps the pair from being begun and ended.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "device/virtio_net/coalescing.h"
 #include "device/virtio_net/counters.h"
 #include "device/virtio_net/receiver.h"
 #include "device/virtio_net/rss.h"
@@ -48,6 +50,8 @@ struct PairContext {
   std::atomic<bool> link_up{true};  // changes while all workers are frozen
   RxFilter filter{};                // as link_up
   Rss rss{};                        // as link_up
+  // As link_up; by QueuePair::Direction.
+  std::array<CoalescingLimits, 2> coalescing{};
   std::vector<QueuePair*> pairs{};  // all of them, once they are there
   std::atomic<bool> broken{false};  // a ring was; until the driver resets the device
 };
@@ -67,6 +71,8 @@ class QueuePair {
 
   // The rest only while the worker is frozen, or on it.
   Result<void> set_kicks(Kicks kicks);
+  // From now on, interrupts keep to the limits in the context.
+  Result<void> coalesce();
   // likely_frame: see Receiver::Mode.
   void begin(virtio::Queue rx, virtio::Queue tx, uint64_t features, size_t likely_frame);
   void end();
@@ -79,6 +85,8 @@ class QueuePair {
   void unwatch();
   // The back end may have recovered.
   void try_backend_again() { backend_failed_ = false; }
+  // Sends the interrupts that wait.
+  void interrupt_now();
 
   std::vector<uint8_t> held_frame() const;
   void hold(std::vector<uint8_t> frame);
@@ -86,7 +94,7 @@ class QueuePair {
   std::optional<virtio::QueuePosition> position(Direction direction) const;
   const AtomicNetCounters& counters() const { return counters_; }
   // While the worker is frozen.
-  void go_on_counting(const std::array<uint64_t, PairCounters::kCount>& from) { counters_.go_on_from(from); }
+  void go_on_counting(const std::array<uint64_t, PairCounters::kCount>& from);
 
  private:
   // A driver's session with the pair.
@@ -115,6 +123,13 @@ class QueuePair {
   void publish_accepted();
   void wake_waiting();
   void serve_transmit();
+  // Buffers have gone back to the driver, and if `wanted`, it is to be told.
+  void notify(Direction direction, bool wanted);
+  void on_timer(Direction direction);
+  std::optional<Coalescing>& coalescing(Direction direction) { return coalescing_[static_cast<size_t>(direction)]; }
+  // Frames, in all.
+  uint64_t moved(Direction direction) const;
+  void restart_coalescing();
   void interrupt(Direction direction);
   void give_up_backend();
   void update_watch();
@@ -125,7 +140,8 @@ class QueuePair {
   AtomicNetCounters counters_;
   Kicks kicks_ = Kicks::kLeft;
   std::unique_ptr<Session> session_;
-  // Guards the receive ring of a session that steers frames, which any pair's worker fills, and:
+  std::array<std::optional<Coalescing>, 2> coalescing_;  // by Direction; none: interrupts are sent at once
+  // Guards the receive ring of a session that steers frames, which any pair's worker fills, its coalescing, and:
   std::mutex ring_lock_;
   uint32_t waiting_ = 0;  // a bit for each pair that waits for room in it
   uint32_t filled_ = 0;   // the worker's own: a bit for each pair whose ring it has filled and not published

@@ -58,7 +58,7 @@ class FakeServer final : public net::RingServer {
 };
 
 struct RingServiceTest : VirtioNetTest {
-  RingServiceTest() { config.mq = true; }
+  RingServiceTest() { config.mq = config.rss = config.hash = config.notf_coal = true; }
   std::unique_ptr<Vmm> make() {
     return std::make_unique<Vmm>(ram, std::vector{wire.get(), wire.get()}, true, config, &server);
   }
@@ -73,6 +73,12 @@ struct RingServiceTest : VirtioNetTest {
   FakeServer server;
   VirtioNetConfig config = nic();
 };
+
+TEST_F(RingServiceTest, what_the_device_itself_would_do_to_the_rings_is_not_offered) {
+  vmm = make();
+  vmm->net->function().config_write(pci::kCommand, 2, pci::kCommandMemory);
+  EXPECT_EQ(offered() & (kNetRss | kNetHashReport | kNetNotfCoal), 0u);
+}
 
 TEST_F(RingServiceTest, is_given_the_drivers_rings_and_serves_them) {
   start(kNetMrgRxbuf);

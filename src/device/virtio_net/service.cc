@@ -17,7 +17,7 @@ namespace {
 constexpr unsigned kBudget = 64;
 
 // virtio 1.2, 5.1.6.5
-enum Group : uint8_t { kRx = 0, kMac = 1, kVlan = 2, kAnnounce = 3, kMq = 4, kGuestOffloads = 5 };
+enum Group : uint8_t { kRx = 0, kMac = 1, kVlan = 2, kAnnounce = 3, kMq = 4, kGuestOffloads = 5, kNotfCoal = 6 };
 constexpr uint8_t kRxLastBasicMode = 1;
 constexpr uint8_t kMacTableSet = 0;
 constexpr uint8_t kMacAddrSet = 1;
@@ -28,6 +28,8 @@ constexpr uint8_t kMqPairsSet = 0;
 constexpr uint8_t kMqRssConfig = 1;
 constexpr uint8_t kMqHashConfig = 2;
 constexpr uint8_t kGuestOffloadsSet = 0;
+constexpr uint8_t kNotfCoalTxSet = 0;
+constexpr uint8_t kNotfCoalRxSet = 1;
 
 }  // namespace
 
@@ -82,6 +84,7 @@ ControlAnswer VirtioNet::execute(const ControlCommand& command) {
       return ControlAnswer::kOk;
     case kMq: return set_multiqueue(command);
     case kGuestOffloads: return set_offloads(command);
+    case kNotfCoal: return set_coalescing(command);
     default: return ControlAnswer::kError;
   }
 }
@@ -181,6 +184,21 @@ ControlAnswer VirtioNet::set_offloads(const ControlCommand& command) {
     offloads_off_ = possible & ~wanted;
   });
   return answer;
+}
+
+ControlAnswer VirtioNet::set_coalescing(const ControlCommand& command) {
+  auto limits = (features_ & kNetNotfCoal) != 0 ? CoalescingLimits::parse(command.data) : std::nullopt;
+  if (!limits || (command.code != kNotfCoalTxSet && command.code != kNotfCoalRxSet)) return ControlAnswer::kError;
+  auto direction = command.code == kNotfCoalTxSet ? QueuePair::Direction::kTransmit : QueuePair::Direction::kReceive;
+  hold_others([&] {
+    {
+      std::lock_guard lock(settings_lock_);
+      context_.coalescing[static_cast<size_t>(direction)] = *limits;
+    }
+    // What waits has the old limits.
+    for (auto& pair : pairs_) pair->interrupt_now();
+  });
+  return ControlAnswer::kOk;
 }
 
 // Runs `change` while only this worker, the first one, is awake.

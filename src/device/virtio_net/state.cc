@@ -36,6 +36,10 @@ const vmstate::Description& VirtioNetState::description() {
           "rss-table", {.max = kMaxRssTable, .element_max = net::kMaxQueuePairs - 1, .optional = true}),
       vmstate::field<&VirtioNetState::rss_unclassified>("rss-unclassified",
                                                         {.max = net::kMaxQueuePairs - 1, .optional = true}),
+      vmstate::field<&VirtioNetState::rx_max_packets>("rx-max-packets", {.optional = true}),
+      vmstate::field<&VirtioNetState::rx_max_usecs>("rx-max-usecs", {.optional = true}),
+      vmstate::field<&VirtioNetState::tx_max_packets>("tx-max-packets", {.optional = true}),
+      vmstate::field<&VirtioNetState::tx_max_usecs>("tx-max-usecs", {.optional = true}),
       vmstate::field<&VirtioNetState::counters>("counters", {.max = net::kMaxQueuePairs, .optional = true}),
       vmstate::field<&VirtioNetState::control_kicks>("control-kicks", {.optional = true}),
   };

@@ -42,6 +42,11 @@ struct VirtioNetState {
   std::vector<uint8_t> hash_key;
   std::vector<uint16_t> rss_table;
   uint16_t rss_unclassified = 0;
+  // CoalescingLimits (coalescing.h).  No interrupt waits when the device has been frozen.
+  uint32_t rx_max_packets = 0;
+  uint32_t rx_max_usecs = 0;
+  uint32_t tx_max_packets = 0;
+  uint32_t tx_max_usecs = 0;
   // What the device has done: each pair, or none at all.
   std::vector<std::array<uint64_t, PairCounters::kCount>> counters;
   uint64_t control_kicks = 0;

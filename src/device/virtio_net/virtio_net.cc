@@ -71,6 +71,9 @@ Result<void> VirtioNet::build(const VirtioNetParts& parts) {
       }
     }
   }
+  for (auto& pair : pairs_) {
+    if (config_.notf_coal && !ring_service_) TRY(pair->coalesce());
+  }
   event::Worker& first = pairs_.front()->worker();
   if (ring_service_) TRY(first.add(ring_service_->error_fd(), EPOLLIN, [this](uint32_t) { on_ring_error(); }));
   if (config_.ctrl_vq) {
@@ -102,7 +105,10 @@ void VirtioNet::wait_frozen(net::PauseReason reason) {
   CHECK(paused_, "a freeze is requested before it is waited for");
   wait_for_workers();
   // The back end may be closed or given away while we are paused.
-  for (auto& pair : pairs_) pair->unwatch();
+  for (auto& pair : pairs_) {
+    pair->unwatch();
+    pair->interrupt_now();
+  }
   if (ring_service_) ring_service_->pause(reason);
 }
 
@@ -285,8 +291,8 @@ std::vector<PairCounters> VirtioNet::pair_counters() const {
 
 uint64_t VirtioNet::features() const {
   uint64_t features = net_features(config_, backend_);
-  // Only who serves the rings can steer frames.
-  return backend_.ring_server() == nullptr ? features : features & ~(kNetRss | kNetHashReport);
+  // Only who serves the rings can steer frames, and have interrupts wait.
+  return backend_.ring_server() == nullptr ? features : features & ~(kNetRss | kNetHashReport | kNetNotfCoal);
 }
 
 bool VirtioNet::accepts(uint64_t features) const { return net_features_consistent(features); }
@@ -345,6 +351,7 @@ void VirtioNet::reset_settings() {
   context_.filter = {};
   context_.filter.mac = config_.mac;
   context_.rss = {};
+  context_.coalescing = {};
   active_pairs_ = 1;
   offloads_off_ = 0;
 }
@@ -468,6 +475,11 @@ void VirtioNet::save(vmstate::Writer& writer) const {
     state.hash_key = context_.rss.key;
     state.rss_table = context_.rss.table;
     state.rss_unclassified = context_.rss.unclassified;
+    auto [rx, tx] = context_.coalescing;
+    state.rx_max_packets = rx.max_packets;
+    state.rx_max_usecs = rx.max_usecs;
+    state.tx_max_packets = tx.max_packets;
+    state.tx_max_usecs = tx.max_usecs;
   }
   if (config_.counters_move) {
     for (const PairCounters& pair : pair_counters()) state.counters.push_back(pair.numbers());
@@ -493,9 +505,15 @@ Result<void> VirtioNet::load_settings(VirtioNetState& state) {
   if (!rss.valid() || rss.pairs() > state.active_pairs || (rss.types != 0 && !negotiated)) {
     return fail("frames are to be steered in a way that makes no sense");
   }
+  CoalescingLimits rx{.max_packets = state.rx_max_packets, .max_usecs = state.rx_max_usecs};
+  CoalescingLimits tx{.max_packets = state.tx_max_packets, .max_usecs = state.tx_max_usecs};
+  if ((features_ & kNetNotfCoal) == 0 && (rx != CoalescingLimits{} || tx != CoalescingLimits{})) {
+    return fail("interrupts are to wait though that was not negotiated");
+  }
   {
     std::lock_guard settings(settings_lock_);
     context_.rss = std::move(rss);
+    context_.coalescing = {rx, tx};
     context_.filter = {.promisc = state.promisc,
                        .allmulti = state.allmulti,
                        .alluni = state.alluni,

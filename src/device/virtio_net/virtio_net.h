@@ -14,8 +14,9 @@
 // The workers run exactly while the device is not paused, and serve while it is also active and its
 // rings are whole.  Paused means: nothing is in our hands but, at most, one frame per pair that waits for
 // room and belongs to the saved state; every other frame read from the back end is in the guest's
-// ring, published, its interrupt sent.  thaw() looks at every queue once, because a kick may have
-// been consumed by another process, and starts watching the back end, which must be thawed by then.
+// ring, published, its interrupt sent, even one that was to wait for more packets (coalescing.h).  thaw() looks at
+// every queue once, because a kick may have been consumed by another process, and starts watching the back end, which
+// must be thawed by then.
 //
 // A back end that serves rings itself is given those of all pairs (ring_service.h): then the pairs serve
 // nothing, and the back end does whenever the device is not paused, active, and the guest has a link.
@@ -173,6 +174,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   ControlAnswer set_multiqueue(const ControlCommand& command);
   ControlAnswer set_pairs(unsigned pairs, const Rss& rss);
   ControlAnswer set_offloads(const ControlCommand& command);
+  ControlAnswer set_coalescing(const ControlCommand& command);
   void hold_others(const std::function<void()>& change);
   bool serving() const { return active_ && !context_.broken; }
 
