@@ -2,6 +2,7 @@
 // Whatever they are, every call ends, and no descriptor is left behind.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -20,6 +21,7 @@ using net::vhost_user::Peer;
 using net::vhost_user::Request;
 
 constexpr unsigned kPairs = 2;
+constexpr uint16_t kQueueSize = 256;
 constexpr size_t kMostDescriptors = 12;
 constexpr uint64_t kFeatures = uint64_t{5} << 32 | net::vhost_user::kProtocolFeatures | 3;
 
@@ -32,8 +34,8 @@ const memory::GuestMemory& guest_memory() {
   return memory;
 }
 
-// The answers, with descriptors at the beginning of their second half, and then the end.
-void put(int socket, std::span<const uint8_t> answers, size_t descriptors) {
+// The answers, with descriptors at a place among them, and then the end.
+void put(int socket, std::span<const uint8_t> answers, size_t place, size_t descriptors) {
   auto send = [socket](std::span<const uint8_t> bytes, size_t fds) {
     if (bytes.empty()) return;
     alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(kMostDescriptors * sizeof(int))> control{};
@@ -54,8 +56,8 @@ void put(int socket, std::span<const uint8_t> answers, size_t descriptors) {
     // What does not fit is cut off.
     (void)::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   };
-  send(answers.first(answers.size() / 2), 0);
-  send(answers.subspan(answers.size() / 2), descriptors);
+  send(answers.first(place), 0);
+  send(answers.subspan(place), descriptors);
   ::shutdown(socket, SHUT_WR);
 }
 
@@ -63,10 +65,13 @@ Result<void> talk(UniqueFd socket) {
   auto peer = TRY(Peer::greet(std::move(socket), kPairs, std::chrono::milliseconds(1000)));
   TRY(peer->set_ram(guest_memory()));
   TRY(peer->set_features(kFeatures & peer->terms().offered));
+  std::optional<net::vhost_user::InflightRegion> region;
+  TRY(peer->set_inflight(region, 2 * kPairs, kQueueSize));
+  CHECK(!region || region->offset + region->size <= guest_memory().size(), "it lies in its file");
   for (unsigned queue = 0; queue < 2 * kPairs; ++queue) {
     // Any descriptor will do.
     TRY(peer->start_ring(
-        {.queue = queue, .size = 256, .kick_fd = guest_memory().fd(), .call_fd = guest_memory().fd()}));
+        {.queue = queue, .size = kQueueSize, .kick_fd = guest_memory().fd(), .call_fd = guest_memory().fd()}));
     TRY(peer->enable_ring(queue, true));
   }
   for (unsigned queue = 0; queue < 2 * kPairs; ++queue) {
@@ -84,35 +89,51 @@ void answer(Bytes& bytes, Request request, const Bytes& payload) {
 }
 
 // Everything that talk() wants to hear.
-Bytes honest(uint64_t features, uint64_t protocol, uint8_t descriptors) {
+Bytes honest(uint64_t protocol, uint8_t descriptors) {
   using net::vhost_user::bytes_of;
-  Bytes bytes{descriptors};
+  Bytes bytes;
   auto number = [&](Request request, uint64_t value) { answer(bytes, request, bytes_of(value)); };
   auto acknowledge = [&](Request request) {
     if ((protocol & net::vhost_user::kProtocolReplyAck) != 0) number(request, 0);
   };
-  number(Request::kGetFeatures, features);
+  number(Request::kGetFeatures, kFeatures);
   number(Request::kGetProtocolFeatures, protocol);
   number(Request::kGetQueueNum, kPairs);
   for (Request request : {Request::kSetOwner, Request::kSetMemTable, Request::kSetFeatures}) acknowledge(request);
+  auto place = static_cast<uint16_t>(bytes.size());
+  if ((protocol & net::vhost_user::kProtocolInflight) != 0) {
+    answer(bytes, Request::kGetInflightFd,
+           bytes_of(net::vhost_user::Inflight{
+               .size = 4096, .offset = 4096, .queues = 2 * kPairs, .queue_size = kQueueSize, .padding = 0}));
+    acknowledge(Request::kSetInflightFd);
+  }
   for (unsigned queue = 0; queue < 2 * kPairs; ++queue) {
-    for (Request request : {Request::kSetVringNum, Request::kSetVringBase, Request::kSetVringAddr,
-                            Request::kSetVringCall, Request::kSetVringKick, Request::kSetVringEnable}) {
+    for (Request request :
+         {Request::kSetVringNum, Request::kSetVringBase, Request::kSetVringAddr, Request::kSetVringErr,
+          Request::kSetVringCall, Request::kSetVringKick, Request::kSetVringEnable}) {
       acknowledge(request);
     }
   }
   for (unsigned queue = 0; queue < 2 * kPairs; ++queue) {
     answer(bytes, Request::kGetVringBase, bytes_of(net::vhost_user::VringState{.index = queue, .num = 7 * queue}));
   }
-  return bytes;
+  Bytes all{descriptors};
+  append(all, place);
+  all.insert(all.end(), bytes.begin(), bytes.end());
+  return all;
 }
 
 }  // namespace
 
 std::vector<Bytes> seeds() {
-  constexpr uint64_t kMq = net::vhost_user::kProtocolMq;
-  return {honest(kFeatures, kMq | net::vhost_user::kProtocolReplyAck, 0), honest(kFeatures, kMq, 0),
-          honest(kFeatures, kMq, 1), honest(kFeatures, kMq, kMostDescriptors)};
+  using namespace net::vhost_user;
+  return {honest(kProtocolMq | kProtocolReplyAck, 0),
+          honest(kProtocolMq, 0),
+          honest(kProtocolMq, 1),
+          honest(kProtocolMq, kMostDescriptors),
+          honest(kProtocolMq | kProtocolReplyAck | kProtocolInflight, 1),
+          honest(kProtocolMq | kProtocolInflight, 0),
+          honest(kProtocolMq | kProtocolInflight, 2)};
 }
 
 }  // namespace pagurus::fuzz
@@ -125,10 +146,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   {
     Input input(data, size);
     size_t descriptors = input.number<uint8_t>() % (kMostDescriptors + 1);
+    size_t place = input.number<uint16_t>();
+    auto answers = input.rest();
     int ends[2];
     CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "a pair of sockets");
     UniqueFd ours(ends[0]), theirs(ends[1]);
-    put(theirs.get(), input.rest(), descriptors);
+    put(theirs.get(), answers, std::min(place, answers.size()), descriptors);
     (void)talk(std::move(ours));
   }
   CHECK(open_descriptors() == before, "no descriptor is left");

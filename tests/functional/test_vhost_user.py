@@ -8,6 +8,7 @@ from flows import Flows
 from guest import UdpProbe, prepare
 from qmp import QmpError
 from test_multiqueue import move
+from test_upgrade import Upgradable
 from testpmd import Testpmd
 from vmm import eventually
 
@@ -164,6 +165,45 @@ def test_a_peer_that_dies_takes_the_link_with_it_and_its_successor_goes_on(serve
         assert guest.answers(10.0)
     finally:
         successor.remove()
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_a_peer_that_dies_after_a_hand_over_has_a_successor_too(serve, directory, server):
+    guest, connect = serve(server=server, chardev="" if server else ",reconnect-ms=100", peer=False)
+    peer = None if server else connect()
+    process = guest.launch(qmp=False)
+    peer = peer or connect()
+    guest.wait_until_ready()
+    process = move(guest, process)
+    peer.kill()
+    process.qmp.wait_event("NETDEV_VHOST_USER_DISCONNECTED")
+    successor = Testpmd(directory, guest.tap, peer.path, client=server)
+    try:
+        process.qmp.wait_event("NETDEV_VHOST_USER_CONNECTED")
+        assert eventually(guest.answers, 30.0, "an answer by the new peer")
+        with Flows(guest, 1) as flows:
+            move(guest, process)
+        assert flows.problems() == {}
+        assert guest.ask()["boot_count"] == 1
+        guest.check()
+    finally:
+        successor.remove()
+
+
+@pytest.mark.usefixtures("runtime_directory")
+def test_an_upgrade_is_nothing_to_the_peer(serve):
+    guest, peer = serve(2, chardev=",reconnect-ms=100")
+    running = Upgradable(guest)
+    seen, sockets = peer.seen(), peer.sockets()
+    with Flows(guest, 2) as flows:
+        for _ in range(3):
+            done = running.upgrade()
+            assert done.returncode == 0, done.stderr
+            assert "netdev n0" in done.stdout
+    assert flows.problems() == {}
+    assert (peer.seen(), peer.sockets()) == (seen, sockets)
+    assert f"socket,id=c0,path={peer.path},reconnect-ms=100" in running.ask("query-process")["command-line"]
+    running.end()
 
 
 def test_what_would_leave_the_peer_behind_is_refused(serve, directory):

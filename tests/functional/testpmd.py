@@ -20,6 +20,7 @@ class Testpmd:
     def __init__(self, directory, tap, path, pairs=1, client=False):
         self.tap = tap
         self.path = path
+        self.client = client
         self.log_path = directory / "testpmd.log"
         program = subprocess.run([_ROOT / "scripts/fetch-testpmd", "--print-path"], check=True, capture_output=True,
                                  text=True).stdout.strip()
@@ -60,4 +61,5 @@ class Testpmd:
         self.process.kill()
         self.process.wait(30)
         self.process.stdin.close()
-        pathlib.Path(self.path).unlink(missing_ok=True)
+        if not self.client:
+            pathlib.Path(self.path).unlink(missing_ok=True)

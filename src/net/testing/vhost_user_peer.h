@@ -29,6 +29,7 @@ class VhostUserPeer {
     uint64_t features = (uint64_t{0x5} << 32) | (uint64_t{0x7} << 28) | (1U << 22) | (1U << 15) | 0x3;
     uint64_t protocol = vhost_user::kProtocolMq | vhost_user::kProtocolReplyAck;
     uint64_t queue_pairs = 16;
+    unsigned inflight_fds = 1;  // how many descriptors go with the answer to GET_INFLIGHT_FD
   };
   // The bytes to answer a request with, header included; an empty answer hangs up, nothing: as it should.
   using Liar = std::function<std::optional<vhost_user::Bytes>(Request)>;
@@ -49,12 +50,14 @@ class VhostUserPeer {
   void run();
   std::optional<Message> receive();
   vhost_user::Bytes reply_to(const Message& message, bool wants_acknowledgement);
-  bool send(const vhost_user::Bytes& bytes);
+  vhost_user::Bytes make_inflight(const Message& message);
+  bool send(const vhost_user::Bytes& bytes, std::span<const int> fds);
 
   UniqueFd socket_;
   Abilities abilities_;
   Liar liar_;
   bool need_reply_ = false;  // of the last message
+  UniqueFd inflight_;
   std::mutex lock_;
   std::vector<Message> messages_;
   std::map<unsigned, uint32_t> bases_;

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -51,7 +52,9 @@ void VhostUserPeer::run() {
     }
     auto lie = liar_ ? liar_(request) : std::nullopt;
     if (lie && lie->empty()) return hang_up();
-    if (!send(lie ? *lie : reply)) return;
+    std::vector<int> fds;
+    if (request == Request::kGetInflightFd) fds.assign(abilities_.inflight_fds, inflight_.get());
+    if (!send(lie ? *lie : reply, fds)) return;
   }
 }
 
@@ -97,12 +100,38 @@ Bytes VhostUserPeer::reply_to(const Message& message, bool wants_acknowledgement
       state.num = bases_[state.index];
       return answer(message.request, bytes_of(state));
     }
+    case Request::kGetInflightFd: return make_inflight(message);
     default: return wants_acknowledgement ? answer(message.request, bytes_of(uint64_t{0})) : Bytes();
   }
 }
 
-bool VhostUserPeer::send(const Bytes& bytes) {
-  return bytes.empty() || ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) >= 0;
+Bytes VhostUserPeer::make_inflight(const Message& message) {
+  constexpr uint64_t kSize = 4096;
+  vhost_user::Inflight described{};
+  std::memcpy(&described, message.payload.data(), sizeof described);
+  inflight_ = UniqueFd(::memfd_create("inflight", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(inflight_.get(), 2 * kSize), 0);
+  described.size = described.offset = kSize;
+  return answer(message.request, bytes_of(described));
+}
+
+bool VhostUserPeer::send(const Bytes& bytes, std::span<const int> fds) {
+  if (bytes.empty()) return true;
+  alignas(cmsghdr) std::array<uint8_t, CMSG_SPACE(8 * sizeof(int))> control{};
+  iovec part{.iov_base = const_cast<uint8_t*>(bytes.data()), .iov_len = bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  }
+  return ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) >= 0;
 }
 
 std::vector<Request> requests_of(const std::vector<VhostUserPeer::Message>& messages) {

@@ -28,10 +28,13 @@ const char* name_of(Request request) {
     case Request::kGetVringBase: return "GET_VRING_BASE";
     case Request::kSetVringKick: return "SET_VRING_KICK";
     case Request::kSetVringCall: return "SET_VRING_CALL";
+    case Request::kSetVringErr: return "SET_VRING_ERR";
     case Request::kGetProtocolFeatures: return "GET_PROTOCOL_FEATURES";
     case Request::kSetProtocolFeatures: return "SET_PROTOCOL_FEATURES";
     case Request::kGetQueueNum: return "GET_QUEUE_NUM";
     case Request::kSetVringEnable: return "SET_VRING_ENABLE";
+    case Request::kGetInflightFd: return "GET_INFLIGHT_FD";
+    case Request::kSetInflightFd: return "SET_INFLIGHT_FD";
   }
   return "an unknown request";
 }
@@ -40,17 +43,17 @@ Result<void> Connection::tell(Request request, const Bytes& payload, std::span<c
   auto deadline = Clock::now() + patience_;
   TRY_DOING(name_of(request), send(request, acknowledged_ ? kFlagNeedReply : 0, payload, fds, deadline));
   if (!acknowledged_) return {};
-  Bytes answer = TRY_DOING(name_of(request), receive(request, sizeof(uint64_t), deadline));
+  Answer answer = TRY_DOING(name_of(request), receive(request, sizeof(uint64_t), 0, deadline));
   uint64_t failure = 0;
-  std::memcpy(&failure, answer.data(), sizeof failure);
+  std::memcpy(&failure, answer.payload.data(), sizeof failure);
   if (failure != 0) return fail("{}: the peer refuses it ({})", name_of(request), failure);
   return {};
 }
 
-Result<Bytes> Connection::ask(Request request, const Bytes& payload, size_t size) {
+Result<Connection::Answer> Connection::ask(Request request, const Bytes& payload, size_t size, size_t most_fds) {
   auto deadline = Clock::now() + patience_;
   TRY_DOING(name_of(request), send(request, 0, payload, {}, deadline));
-  return TRY_DOING(name_of(request), receive(request, size, deadline));
+  return TRY_DOING(name_of(request), receive(request, size, most_fds, deadline));
 }
 
 Result<void> Connection::send(Request request, uint32_t flags, const Bytes& payload, std::span<const int> fds,
@@ -89,21 +92,23 @@ Result<void> Connection::send(Request request, uint32_t flags, const Bytes& payl
   return {};
 }
 
-Result<Bytes> Connection::receive(Request request, size_t size, Clock::time_point deadline) {
-  Bytes payload;
-  std::vector<UniqueFd> fds;
+Result<Connection::Answer> Connection::receive(Request request, size_t size, size_t most_fds,
+                                               Clock::time_point deadline) {
+  Answer answer;
   Header header{};
-  TRY(receive_exactly({reinterpret_cast<uint8_t*>(&header), sizeof header}, fds, deadline));
+  TRY(receive_exactly({reinterpret_cast<uint8_t*>(&header), sizeof header}, answer.fds, deadline));
   if (header.request != static_cast<uint32_t>(request)) return fail("the answer is one to request {}", header.request);
   // A peer may leave the flag of the request in its answer.
   if ((header.flags & ~kFlagNeedReply) != (kVersion | kFlagReply)) {
     return fail("the answer has the flags {:#x}", header.flags);
   }
   if (header.size != size) return fail("the answer has {} bytes where {} are right", header.size, size);
-  payload.resize(size);
-  TRY(receive_exactly(payload, fds, deadline));
-  if (!fds.empty()) return fail("the answer has {} file descriptors where none are right", fds.size());
-  return payload;
+  answer.payload.resize(size);
+  TRY(receive_exactly(answer.payload, answer.fds, deadline));
+  if (answer.fds.size() > most_fds) {
+    return fail("the answer has {} file descriptors where at most {} are right", answer.fds.size(), most_fds);
+  }
+  return answer;
 }
 
 Result<void> Connection::receive_exactly(std::span<uint8_t> to, std::vector<UniqueFd>& fds,
@@ -133,7 +138,8 @@ Result<void> Connection::receive_exactly(std::span<uint8_t> to, std::vector<Uniq
         fds.emplace_back(fd);
       }
     }
-    if ((message.msg_flags & MSG_CTRUNC) != 0) return fail("the answer has more file descriptors than fit");
+    if ((message.msg_flags & MSG_CTRUNC) != 0 || fds.size() > kMostDescriptors)
+      return fail("the answer has more file descriptors than fit");
     received += static_cast<size_t>(size);
   }
   return {};

@@ -40,6 +40,10 @@ Bytes bytes_of(const T& value) {
 
 class Connection {
  public:
+  struct Answer {
+    Bytes payload;
+    std::vector<UniqueFd> fds;
+  };
   static constexpr std::chrono::milliseconds kPatience{5000};
 
   // socket: a UNIX stream socket.
@@ -52,14 +56,14 @@ class Connection {
 
   // fds: lent.
   Result<void> tell(Request request, const Bytes& payload, std::span<const int> fds = {});
-  // An answer of exactly `size` bytes and no descriptor.
-  Result<Bytes> ask(Request request, const Bytes& payload, size_t size);
+  // An answer of exactly `size` bytes with at most `most_fds` descriptors.
+  Result<Answer> ask(Request request, const Bytes& payload, size_t size, size_t most_fds = 0);
   template <class T>
   Result<T> ask_for(Request request, const Bytes& payload = {}) {
     static_assert(std::is_trivially_copyable_v<T>);
-    Bytes answer = TRY(ask(request, payload, sizeof(T)));
+    Answer answer = TRY(ask(request, payload, sizeof(T)));
     T value;
-    std::memcpy(&value, answer.data(), sizeof value);
+    std::memcpy(&value, answer.payload.data(), sizeof value);
     return value;
   }
 
@@ -67,7 +71,7 @@ class Connection {
   using Clock = std::chrono::steady_clock;
   Result<void> send(Request request, uint32_t flags, const Bytes& payload, std::span<const int> fds,
                     Clock::time_point deadline);
-  Result<Bytes> receive(Request request, size_t size, Clock::time_point deadline);
+  Result<Answer> receive(Request request, size_t size, size_t most_fds, Clock::time_point deadline);
   Result<void> receive_exactly(std::span<uint8_t> to, std::vector<UniqueFd>& fds, Clock::time_point deadline);
   Result<void> wait(short events, Clock::time_point deadline);
 

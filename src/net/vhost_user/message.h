@@ -19,10 +19,13 @@ enum class Request : uint32_t {
   kGetVringBase = 11,
   kSetVringKick = 12,
   kSetVringCall = 13,
+  kSetVringErr = 14,
   kGetProtocolFeatures = 15,
   kSetProtocolFeatures = 16,
   kGetQueueNum = 17,
   kSetVringEnable = 18,
+  kGetInflightFd = 31,
+  kSetInflightFd = 32,
 };
 
 // The name that the protocol gives it, for messages to people.
@@ -45,6 +48,7 @@ inline constexpr uint64_t kProtocolFeatures = uint64_t{1} << 30;
 
 inline constexpr uint64_t kProtocolMq = uint64_t{1} << 0;
 inline constexpr uint64_t kProtocolReplyAck = uint64_t{1} << 3;
+inline constexpr uint64_t kProtocolInflight = uint64_t{1} << 12;
 
 struct VringState {
   uint32_t index;
@@ -69,5 +73,15 @@ struct MemoryRegion {
   uint64_t file_offset;
 };
 static_assert(sizeof(MemoryRegion) == 32);
+
+// Where in a file a peer notes which descriptors it has in hand.
+struct Inflight {
+  uint64_t size;  // 0: it notes nothing
+  uint64_t offset;
+  uint16_t queues;
+  uint16_t queue_size;
+  uint32_t padding;
+};
+static_assert(sizeof(Inflight) == 24);
 
 }  // namespace pagurus::net::vhost_user

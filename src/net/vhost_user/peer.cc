@@ -1,5 +1,7 @@
 #include "net/vhost_user/peer.h"
 
+#include <sys/stat.h>
+
 namespace pagurus::net::vhost_user {
 namespace {
 
@@ -17,7 +19,7 @@ constexpr uint64_t kPeersBusiness = [] {
   return features;
 }();
 
-constexpr uint64_t kProtocolWanted = kProtocolMq | kProtocolReplyAck;
+constexpr uint64_t kProtocolWanted = kProtocolMq | kProtocolReplyAck | kProtocolInflight;
 
 // Far above guest-physical addresses, so that a peer that mixes the two up is noticed.
 constexpr uint64_t kUserAddressBase = bit(46);
@@ -28,12 +30,14 @@ uint64_t user_address(memory::GuestAddress address) { return kUserAddressBase + 
 
 Result<std::unique_ptr<Peer>> Peer::greet(UniqueFd socket, unsigned queue_pairs, std::chrono::milliseconds patience) {
   std::unique_ptr<Peer> peer(new Peer(std::move(socket), patience));
+  peer->error_ = TRY(make_eventfd());
   TRY(peer->agree(queue_pairs));
   return peer;
 }
 
-std::unique_ptr<Peer> Peer::take_over(UniqueFd socket, const Terms& terms) {
+std::unique_ptr<Peer> Peer::take_over(UniqueFd socket, UniqueFd error, const Terms& terms) {
   std::unique_ptr<Peer> peer(new Peer(std::move(socket), Connection::kPatience));
+  peer->error_ = std::move(error);
   peer->terms_ = terms;
   if ((terms.protocol & kProtocolReplyAck) != 0) peer->connection_.expect_acknowledgements();
   return peer;
@@ -88,6 +92,58 @@ Result<void> Peer::set_ram(const memory::GuestMemory& memory) {
   return {};
 }
 
+Result<void> InflightRegion::check() const {
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, "cannot examine the file of the in-flight region");
+  if (!S_ISREG(status.st_mode)) return fail("the in-flight region is in no file");
+  auto file_size = static_cast<uint64_t>(status.st_size);
+  if (size == 0 || offset > file_size || size > file_size - offset) {
+    return fail("the in-flight region has {} bytes at {} of a file of {}", size, offset, file_size);
+  }
+  return {};
+}
+
+Result<std::optional<InflightRegion>> Peer::get_inflight(uint16_t queues, uint16_t queue_size) {
+  constexpr Request kRequest = Request::kGetInflightFd;
+  Inflight described{.size = 0, .offset = 0, .queues = queues, .queue_size = queue_size, .padding = 0};
+  auto answer = TRY(connection_.ask(kRequest, bytes_of(described), sizeof described, 1));
+  std::memcpy(&described, answer.payload.data(), sizeof described);
+  if (described.size == 0 && answer.fds.empty()) return std::nullopt;
+  if (answer.fds.empty()) return fail("{}: the answer has no file descriptor", name_of(kRequest));
+  if (described.queues != queues || described.queue_size != queue_size) {
+    return fail("{}: the answer is for {} queues of {}, not {} of {}", name_of(kRequest), described.queues,
+                described.queue_size, queues, queue_size);
+  }
+  InflightRegion region{.fd = std::move(answer.fds.front()),
+                        .size = described.size,
+                        .offset = described.offset,
+                        .queues = queues,
+                        .queue_size = queue_size};
+  TRY_DOING(name_of(kRequest), region.check());
+  return region;
+}
+
+Result<void> Peer::set_inflight(std::optional<InflightRegion>& region, uint16_t queues, uint16_t queue_size) {
+  if (terms_.knows_inflight) return {};
+  if ((terms_.protocol & kProtocolInflight) == 0) {
+    // What it takes in hand would not be noted: for the next one the notes would be wrong.
+    region.reset();
+    return {};
+  }
+  if (!region) region = TRY(get_inflight(queues, queue_size));
+  if (region) {
+    Inflight described{.size = region->size,
+                       .offset = region->offset,
+                       .queues = region->queues,
+                       .queue_size = region->queue_size,
+                       .padding = 0};
+    int fd = region->fd.get();
+    TRY(connection_.tell(Request::kSetInflightFd, bytes_of(described), {&fd, 1}));
+  }
+  terms_.knows_inflight = true;
+  return {};
+}
+
 Result<void> Peer::start_ring(const Ring& ring) {
   uint32_t base = ring.position.avail;
   if (packed()) base |= uint32_t{ring.position.used} << 16;
@@ -103,6 +159,8 @@ Result<void> Peer::start_ring(const Ring& ring) {
   TRY(connection_.tell(Request::kSetVringAddr, bytes_of(address)));
   // The number in the lowest byte; the ninth bit would say that there is no descriptor.
   Bytes queue = bytes_of(uint64_t{ring.queue});
+  int error = error_.get();
+  TRY(connection_.tell(Request::kSetVringErr, queue, {&error, 1}));
   TRY(connection_.tell(Request::kSetVringCall, queue, {&ring.call_fd, 1}));
   return connection_.tell(Request::kSetVringKick, queue, {&ring.kick_fd, 1});
 }

@@ -8,6 +8,7 @@ namespace pagurus::net {
 namespace {
 
 constexpr uint64_t kMaxQueues = 2 * kMaxQueuePairs;
+constexpr uint64_t kMaxSize = 32768;  // virtio 1.2, 2.7
 
 }  // namespace
 
@@ -22,7 +23,6 @@ const vmstate::Description& VhostUserSignals::description() {
 }
 
 const vmstate::Description& VhostUserRing::description() {
-  constexpr uint64_t kMaxSize = 32768;  // virtio 1.2, 2.7
   static constexpr auto kFields = std::array{
       vmstate::field<&VhostUserRing::size>("size", {.max = kMaxSize}),
       vmstate::field<&VhostUserRing::descriptors>("descriptors"),
@@ -34,6 +34,18 @@ const vmstate::Description& VhostUserRing::description() {
   return kDescription;
 }
 
+const vmstate::Description& VhostUserInflight::description() {
+  static constexpr auto kFields = std::array{
+      vmstate::field<&VhostUserInflight::fd>("fd"),
+      vmstate::field<&VhostUserInflight::size>("size"),
+      vmstate::field<&VhostUserInflight::offset>("offset"),
+      vmstate::field<&VhostUserInflight::queues>("queues", {.max = kMaxQueues}),
+      vmstate::field<&VhostUserInflight::queue_size>("queue-size", {.max = kMaxSize}),
+  };
+  static constexpr vmstate::Description kDescription{"vhost-user-inflight", 1, kFields};
+  return kDescription;
+}
+
 const vmstate::Description& VhostUserState::description() {
   constexpr uint64_t kMaxPath = 108;  // sizeof sockaddr_un::sun_path
   static constexpr auto kFields = std::array{
@@ -41,13 +53,16 @@ const vmstate::Description& VhostUserState::description() {
       vmstate::field<&VhostUserState::listener>("listener", {.max = 1}),
       vmstate::field<&VhostUserState::path>("path", {.max = kMaxPath}),
       vmstate::field<&VhostUserState::connection>("connection", {.max = 1}),
+      vmstate::field<&VhostUserState::error>("error", {.max = 1}),
       vmstate::field<&VhostUserState::guest_offers>("guest-offers"),
       vmstate::field<&VhostUserState::offered>("offered"),
       vmstate::field<&VhostUserState::protocol>("protocol"),
       vmstate::field<&VhostUserState::accepted>("accepted"),
       vmstate::field<&VhostUserState::knows_ram>("knows-ram"),
+      vmstate::field<&VhostUserState::knows_inflight>("knows-inflight"),
       vmstate::field<&VhostUserState::active_pairs>("active-pairs", {.max = kMaxQueuePairs}),
       vmstate::field<&VhostUserState::rings>("rings", {.max = kMaxQueues}),
+      vmstate::field<&VhostUserState::inflight>("inflight", {.max = 1}),
   };
   static constexpr vmstate::Description kDescription{"vhost-user", 1, kFields};
   return kDescription;
@@ -56,6 +71,7 @@ const vmstate::Description& VhostUserState::description() {
 Result<void> VhostUserState::validate() const {
   if (server == listener.empty()) return fail("a server without a listening socket, or a client with one");
   if (connection.empty() && !rings.empty()) return fail("rings are served where there is no connection");
+  if (connection.size() != error.size()) return fail("a connection without an eventfd for errors, or one without it");
   std::set<uint16_t> queues;
   for (const VhostUserRing& ring : rings) {
     if (!queues.insert(ring.signals.queue).second)

@@ -1,8 +1,12 @@
 #include "net/vhost_user/vhost_user.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace pagurus::net {
 namespace {
@@ -18,6 +22,17 @@ constexpr bool has_both(uint64_t features, unsigned host, unsigned guest) {
 bool same_ring(const Ring& a, const Ring& b) {
   return a.queue == b.queue && a.size == b.size && a.descriptors == b.descriptors && a.driver == b.driver &&
          a.device == b.device;
+}
+
+// One that make_eventfd() could have made.
+Result<void> check_eventfd(int fd) {
+  std::array<char, 64> target;
+  ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), target.data(), target.size());
+  int flags = ::fcntl(fd, F_GETFL);
+  if (size < 0 || flags < 0) return fail_errno(errno, "cannot examine file descriptor {}", fd);
+  bool eventfd = std::string_view(target.data(), static_cast<size_t>(size)) == "anon_inode:[eventfd]";
+  if (!eventfd || (flags & O_NONBLOCK) == 0) return fail("file descriptor {} is not a non-blocking eventfd", fd);
+  return {};
 }
 
 }  // namespace
@@ -109,7 +124,24 @@ void VhostUser::watch_peer() {
   if (!in_use_ || !peer_) return;
   auto watch = parts_.loop.watch_fd(peer_->fd(), EPOLLRDHUP, [this](uint32_t) { peer_gone(); });
   if (!watch) return warn(watch.error().message());
+  auto error = parts_.loop.watch_fd(peer_->error_fd(), EPOLLIN, [this](uint32_t) { ring_broken(); });
+  if (!error) return warn(error.error().message());
   peer_watch_ = std::move(*watch);
+  error_watch_ = std::move(*error);
+}
+
+void VhostUser::stop_watching() {
+  peer_watch_ = event::Watch();
+  error_watch_ = event::Watch();
+}
+
+// The front end takes the device from the driver, which is held still meanwhile.
+void VhostUser::ring_broken() {
+  auto pass_on = [this] {
+    if (drain_eventfd(peer_->error_fd()) && !served_.empty()) signal_eventfd(served_.front().error_fd);
+  };
+  if (listener_ == nullptr) return pass_on();
+  listener_->hold_still(pass_on);
 }
 
 void VhostUser::seek() {
@@ -118,7 +150,7 @@ void VhostUser::seek() {
 }
 
 void VhostUser::exchange(std::unique_ptr<Peer> peer) {
-  peer_watch_ = event::Watch();
+  stop_watching();
   auto change = [&] {
     forget_served();
     peer_ = std::move(peer);
@@ -193,12 +225,15 @@ Result<void> VhostUser::bring_up() {
   TRY(stop_rings());
   TRY(peer_->set_features(features_));
   TRY(peer_->set_ram(*memory_));
+  TRY(peer_->set_inflight(inflight_, static_cast<uint16_t>(2 * config_.queue_pairs), largest_ring()));
   for (const Ring& ring : rings_) {
     served_.push_back(ring);
     TRY(peer_->start_ring(ring));
   }
   return enable_pairs();
 }
+
+uint16_t VhostUser::largest_ring() const { return std::ranges::max_element(rings_, {}, &Ring::size)->size; }
 
 Result<void> VhostUser::enable_pairs() {
   for (const Ring& ring : served_) TRY(peer_->enable_ring(ring.queue, ring.queue / 2 < active_pairs_));
@@ -233,6 +268,10 @@ void VhostUser::pause(PauseReason reason) {
 void VhostUser::stop() {
   pause(PauseReason::kStop);
   rings_.clear();
+  inflight_.reset();
+  if (!peer_) return;
+  peer_->forget_inflight();
+  drain_eventfd(peer_->error_fd());
 }
 
 std::optional<RingPosition> VhostUser::position(unsigned queue) const {
@@ -264,7 +303,7 @@ Result<const vmstate::Description*> VhostUser::movable() const {
 void VhostUser::freeze() {
   if (!in_use_) return;
   in_use_ = false;
-  peer_watch_ = event::Watch();
+  stop_watching();
   socket_.stop_seeking();
 }
 
@@ -307,10 +346,12 @@ Result<void> VhostUser::save(vmstate::Writer& writer) const {
   if (usable()) {
     const vhost_user::Terms& terms = peer_->terms();
     state.connection.push_back(vmstate::Fd::lend(peer_->fd()));
+    state.error.push_back(vmstate::Fd::lend(peer_->error_fd()));
     state.offered = terms.offered;
     state.protocol = terms.protocol;
     state.accepted = terms.accepted;
     state.knows_ram = terms.knows_ram;
+    state.knows_inflight = terms.knows_inflight;
     auto signals = lend_signals();
     for (size_t i = 0; i < served_.size(); ++i) {
       const Ring& ring = served_[i];
@@ -320,6 +361,13 @@ Result<void> VhostUser::save(vmstate::Writer& writer) const {
                              .device = ring.device.value,
                              .signals = std::move(signals[i])});
     }
+  }
+  if (inflight_) {
+    state.inflight.push_back({.fd = vmstate::Fd::lend(inflight_->fd.get()),
+                              .size = inflight_->size,
+                              .offset = inflight_->offset,
+                              .queues = inflight_->queues,
+                              .queue_size = inflight_->queue_size});
   }
   vmstate::write_state(writer, state);
   return {};
@@ -345,7 +393,18 @@ Result<void> VhostUser::take_state(VhostUserState& state) {
       return fail("a ring of queue {} where queues={}", ring.signals.queue, config_.queue_pairs);
     }
   }
-  if (!state.connection.empty()) TRY(vhost_user::check_socket(state.connection.front().get()));
+  if (!state.connection.empty()) {
+    TRY(vhost_user::check_socket(state.connection.front().get()));
+    TRY(check_eventfd(state.error.front().get()));
+  }
+  std::optional<vhost_user::InflightRegion> inflight;
+  for (VhostUserInflight& region : state.inflight) {
+    inflight.emplace(region.fd.take(), region.size, region.offset, region.queues, region.queue_size);
+    TRY(inflight->check());
+    if (region.queues != 2 * config_.queue_pairs) {
+      return fail("an in-flight region for {} queues where queues={}", region.queues, config_.queue_pairs);
+    }
+  }
   std::optional<UniqueFd> listener;
   if (!state.listener.empty()) listener = state.listener.front().take();
   TRY(socket_.adopt(std::move(listener), std::move(state.path)));
@@ -365,11 +424,14 @@ Result<void> VhostUser::take_state(VhostUserState& state) {
                        .call_fd = signals.call.get()});
   }
   if (!state.connection.empty()) {
-    peer_ = Peer::take_over(state.connection.front().take(), {.offered = state.offered,
-                                                              .protocol = state.protocol,
-                                                              .accepted = state.accepted,
-                                                              .knows_ram = state.knows_ram});
+    peer_ = Peer::take_over(state.connection.front().take(), state.error.front().take(),
+                            {.offered = state.offered,
+                             .protocol = state.protocol,
+                             .accepted = state.accepted,
+                             .knows_ram = state.knows_ram,
+                             .knows_inflight = state.knows_inflight});
   }
+  inflight_ = std::move(inflight);
   guest_offers_ = state.guest_offers;
   active_pairs_ = state.active_pairs;
   connected_ = peer_ != nullptr;
@@ -382,6 +444,7 @@ void VhostUser::release() {
   served_.clear();
   rings_.clear();
   peer_.reset();
+  inflight_.reset();
   connected_ = false;
 }
 

@@ -95,6 +95,7 @@ class VhostUser final : public Backend, private RingServer, private Port {
   };
 
   Result<void> bring_up();
+  uint16_t largest_ring() const;
   Result<void> enable_pairs();
   Result<void> stop_rings();
   bool serves_what_is_wanted() const;
@@ -110,8 +111,10 @@ class VhostUser final : public Backend, private RingServer, private Port {
   // Where its rings stand is known from RAM only.
   void forget_served();
   void watch_peer();
+  void stop_watching();
   void peer_arrived(UniqueFd socket);
   void peer_gone();
+  void ring_broken();
   // Changes the connection while no worker and no vCPU uses it.
   void exchange(std::unique_ptr<vhost_user::Peer> peer);
   void seek();
@@ -129,6 +132,7 @@ class VhostUser final : public Backend, private RingServer, private Port {
   std::atomic<bool> broken_{false};
   GuestFaults faults_;  // of peers, who are as free to fill the log as a guest
   event::Watch peer_watch_;
+  event::Watch error_watch_;
 
   uint64_t guest_offers_ = ~uint64_t{0};  // what the first peer offered; nobody knows before
   std::optional<Offloads> set_offloads_;
@@ -136,8 +140,9 @@ class VhostUser final : public Backend, private RingServer, private Port {
   std::vector<Ring> rings_;  // as the driver has set them up
   uint64_t features_ = 0;    // the driver's
   bool serving_ = false;
-  std::vector<Ring> served_;             // what the peer serves
-  std::map<unsigned, Signals> signals_;  // arrived, by queue; empty once they were taken
+  std::vector<Ring> served_;                            // what the peer serves
+  std::optional<vhost_user::InflightRegion> inflight_;  // for this peer and those after it, until the driver resets
+  std::map<unsigned, Signals> signals_;                 // arrived, by queue; empty once they were taken
 };
 
 }  // namespace pagurus::net

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -57,10 +58,10 @@ class VhostUserTest : public ::testing::Test {
             .queue_pairs = pairs};
   }
 
-  std::unique_ptr<VhostUser> opened(unsigned pairs = 1) {
+  std::unique_ptr<VhostUser> opened(unsigned pairs = 1, VhostUserPeer::Abilities abilities = {}) {
     Ends ends = socket_pair();
     fds_.add("c", std::move(ends.ours));
-    peer_.emplace(std::move(ends.theirs));
+    peer_.emplace(std::move(ends.theirs), abilities, nullptr);
     auto user = make(pairs);
     auto open = user->open();
     EXPECT_TRUE(open) << open.error().message();
@@ -85,13 +86,14 @@ class VhostUserTest : public ::testing::Test {
                        .device = {at + 0x2000},
                        .position = {.avail = avail, .used = avail},
                        .kick_fd = kicks_[queue].get(),
-                       .call_fd = calls_[queue].get()});
+                       .call_fd = calls_[queue].get(),
+                       .error_fd = error_.get()});
     }
     return rings;
   }
 
-  std::unique_ptr<VhostUser> serving(unsigned pairs = 1) {
-    auto user = opened(pairs);
+  std::unique_ptr<VhostUser> serving(unsigned pairs = 1, VhostUserPeer::Abilities abilities = {}) {
+    auto user = opened(pairs, abilities);
     EXPECT_TRUE(user->set_active_pairs(1));
     EXPECT_TRUE(user->ring_server()->start(rings(pairs), kDriverFeatures, RingOrigin::kDriver));
     EXPECT_TRUE(user->ring_server()->resume());
@@ -112,11 +114,17 @@ class VhostUserTest : public ::testing::Test {
     EXPECT_TRUE(done());
   }
 
+  void expect_broken_ring() {
+    bool told = false;
+    turn_until([&] { return told = told || drain_eventfd(error_.get()); });
+  }
+
   std::unique_ptr<event::Loop> loop_ = *event::Loop::create();
   NamedFds fds_;
   Observer observer_;
   memory::GuestMemory memory_ = *memory::GuestMemory::create(64 * memory::kMiB, memory::Pages::kSmall);
   std::vector<UniqueFd> kicks_, calls_;
+  UniqueFd error_ = *make_eventfd();
   std::optional<VhostUserPeer> peer_;
 };
 
@@ -154,7 +162,7 @@ TEST_F(VhostUserTest, tells_everything_about_the_rings_when_they_are_to_be_serve
   EXPECT_TRUE(peer_->take().empty()) << "nothing is served before resume()";
   ASSERT_TRUE(user->ring_server()->resume());
   auto messages = peer_->take();
-  ASSERT_EQ(messages.size(), 1u + 4 * 5 + 4);
+  ASSERT_EQ(messages.size(), 1u + 4 * 6 + 4);
   EXPECT_EQ(messages[0].request, Request::kSetFeatures);
   EXPECT_EQ(payload_of<uint64_t>(messages[0]), (uint64_t{1} << 32 | 1U << 15 | vhost_user::kProtocolFeatures))
       << "MAC is none of its business";
@@ -162,12 +170,13 @@ TEST_F(VhostUserTest, tells_everything_about_the_rings_when_they_are_to_be_serve
   EXPECT_EQ(payload_of<vhost_user::VringState>(messages[2]).num, 7u);
   auto address = payload_of<vhost_user::VringAddress>(messages[3]);
   EXPECT_EQ(address.used - address.descriptors, 0x2000u);
-  EXPECT_EQ(messages[4].request, Request::kSetVringCall);
-  EXPECT_EQ(messages[5].request, Request::kSetVringKick);
+  EXPECT_EQ(messages[4].request, Request::kSetVringErr);
+  EXPECT_EQ(messages[5].request, Request::kSetVringCall);
+  EXPECT_EQ(messages[6].request, Request::kSetVringKick);
   signal_eventfd(kicks_[0].get());
-  EXPECT_TRUE(drain_eventfd(messages[5].fds.at(0).get())) << "the eventfd of the driver's kicks";
+  EXPECT_TRUE(drain_eventfd(messages[6].fds.at(0).get())) << "the eventfd of the driver's kicks";
   for (unsigned queue = 0; queue < 4; ++queue) {
-    auto enable = payload_of<vhost_user::VringState>(messages[21 + queue]);
+    auto enable = payload_of<vhost_user::VringState>(messages[25 + queue]);
     EXPECT_EQ(enable.index, queue);
     EXPECT_EQ(enable.num, queue < 2 ? 1u : 0u) << "one pair is active";
   }
@@ -322,43 +331,169 @@ TEST_F(VhostUserTest, a_peer_that_hangs_up_is_noticed_and_the_guest_lives_on) {
   user->ring_server()->stop();
 }
 
-TEST_F(VhostUserTest, a_peer_that_comes_back_goes_on_where_the_rings_stand) {
-  std::string path = ::testing::TempDir() + "vhost-user-" + std::to_string(::getpid());
-  VhostUserConfig config{.id = "n0",
-                         .socket = {.chardev = "c0", .role = SocketConfig::Role::kServer, .path = path, .fd = {}}};
-  auto user = std::make_unique<VhostUser>(config, NetdevParts{fds_, *loop_, observer_, {}, Patience::kUntilConnected});
-  auto connect = [&] {
+// Peers that connect, one after the other.
+class VhostUserServerTest : public VhostUserTest {
+ protected:
+  std::unique_ptr<VhostUser> make_server() {
+    VhostUserConfig config{.id = "n0",
+                           .socket = {.chardev = "c0", .role = SocketConfig::Role::kServer, .path = path_, .fd = {}}};
+    return std::make_unique<VhostUser>(config, NetdevParts{fds_, *loop_, observer_, {}, Patience::kUntilConnected});
+  }
+  std::unique_ptr<VhostUser> serving_server(VhostUserPeer::Abilities abilities = {}) {
+    auto user = make_server();
+    std::thread first([&] { connect(abilities); });
+    auto opened = user->open();
+    first.join();
+    EXPECT_TRUE(opened) << opened.error().message();
+    EXPECT_TRUE(user->ram_ready(memory_));
+    user->thaw();
+    EXPECT_TRUE(user->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kDriver));
+    EXPECT_TRUE(user->ring_server()->resume());
+    return user;
+  }
+  void connect(VhostUserPeer::Abilities abilities = {}) {
     for (;;) {
-      auto connection = connect_unix(path);
-      if (connection && connection->error == 0) return std::move(connection->socket);
+      auto connection = connect_unix(path_);
+      if (connection && connection->error == 0) {
+        ::fcntl(connection->socket.get(), F_SETFL, 0);
+        peer_.emplace(std::move(connection->socket), abilities, nullptr);
+        return;
+      }
       std::this_thread::yield();
     }
-  };
-  auto make_blocking = [](UniqueFd socket) {
-    ::fcntl(socket.get(), F_SETFL, 0);
-    return socket;
-  };
-  std::thread first([&] { peer_.emplace(make_blocking(connect())); });
-  auto opened = user->open();
-  first.join();
-  ASSERT_TRUE(opened) << opened.error().message();
-  EXPECT_TRUE(user->ram_ready(memory_));
-  user->thaw();
-  ASSERT_TRUE(user->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kDriver));
-  ASSERT_TRUE(user->ring_server()->resume());
+  }
+  // The peer dies, and another one comes while the rings are not served.
+  void replace_peer(VhostUser& user, VhostUserPeer::Abilities abilities = {}) {
+    peer_.reset();
+    turn_until([&] { return !user.connected(); });
+    user.ring_server()->pause(PauseReason::kStop);
+    connect(abilities);
+    turn_until([&] { return user.connected(); });
+    peer_->take();
+  }
+
+  std::string path_ = ::testing::TempDir() + "vhost-user-" + std::to_string(::getpid());
+};
+
+TEST_F(VhostUserServerTest, a_peer_that_comes_back_goes_on_where_the_rings_stand) {
+  auto user = serving_server();
   EXPECT_TRUE(memory_.write_value<uint16_t>({0x100000 + 0x2002}, 5));
-  peer_.reset();
-  turn_until([&] { return !user->connected(); });
-  user->ring_server()->pause(PauseReason::kStop);
-  peer_.emplace(make_blocking(connect()));
-  turn_until([&] { return user->connected(); });
-  peer_->take();
+  replace_peer(*user);
   ASSERT_TRUE(user->ring_server()->resume());
   auto messages = peer_->take();
   EXPECT_EQ(requests_of(messages)[0], Request::kSetFeatures);
   EXPECT_EQ(requests_of(messages)[1], Request::kSetMemTable);
   EXPECT_EQ(payload_of<vhost_user::VringState>(messages[3]).num, 5u);
   EXPECT_EQ(observer_.events, (std::vector<std::string>{"c0", "gone", "c0"}));
+}
+
+// --- What a peer had in hand ------------------------------------------------------------------
+
+constexpr VhostUserPeer::Abilities kNotesInflight{.protocol = vhost_user::kProtocolMq | vhost_user::kProtocolReplyAck |
+                                                              vhost_user::kProtocolInflight};
+
+const VhostUserPeer::Message* find(const std::vector<VhostUserPeer::Message>& messages, Request request) {
+  auto found = std::ranges::find(messages, request, &VhostUserPeer::Message::request);
+  return found == messages.end() ? nullptr : &*found;
+}
+
+// The file of the region that the peer was given; 0: none.
+ino_t region_given(const std::vector<VhostUserPeer::Message>& messages) {
+  const auto* given = find(messages, Request::kSetInflightFd);
+  if (given == nullptr) return 0;
+  struct stat status {};
+  EXPECT_EQ(given->fds.size(), 1u);
+  EXPECT_EQ(::fstat(given->fds.at(0).get(), &status), 0);
+  auto described = payload_of<vhost_user::Inflight>(*given);
+  EXPECT_EQ(described.size, 4096u);
+  EXPECT_EQ(described.offset, 4096u);
+  EXPECT_EQ(described.queues, 2u);
+  EXPECT_EQ(described.queue_size, 256u);
+  return status.st_ino;
+}
+
+TEST_F(VhostUserServerTest, a_peer_after_a_hand_over_and_a_crash_is_given_what_the_first_one_noted) {
+  auto source = serving_server(kNotesInflight);
+  auto messages = peer_->take();
+  EXPECT_TRUE(find(messages, Request::kGetInflightFd));
+  ino_t region = region_given(messages);
+  ASSERT_NE(region, 0u);
+  source->ring_server()->pause(PauseReason::kHandover);
+  source->freeze();
+  vmstate::Writer writer;
+  ASSERT_TRUE(source->save(writer));
+  std::vector<uint8_t> bytes;
+  auto reader = arrive(writer, bytes);
+  auto destination = make_server();
+  EXPECT_TRUE(destination->ram_ready(memory_));
+  auto adopted = destination->adopt(reader);
+  ASSERT_TRUE(adopted) << adopted.error().message();
+  ASSERT_TRUE(destination->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kRestored));
+  source->release();
+  source.reset();
+  destination->thaw();
+  ASSERT_TRUE(destination->ring_server()->resume());
+  EXPECT_TRUE(peer_->take().empty());
+  replace_peer(*destination, kNotesInflight);
+  ASSERT_TRUE(destination->ring_server()->resume());
+  messages = peer_->take();
+  EXPECT_FALSE(find(messages, Request::kGetInflightFd));
+  EXPECT_EQ(region_given(messages), region);
+  EXPECT_EQ(requests_of(messages)[2], Request::kSetInflightFd) << "before the rings";
+}
+
+TEST_F(VhostUserServerTest, a_peer_that_notes_nothing_ends_the_notes) {
+  auto user = serving_server(kNotesInflight);
+  ino_t region = region_given(peer_->take());
+  replace_peer(*user);
+  ASSERT_TRUE(user->ring_server()->resume());
+  EXPECT_EQ(region_given(peer_->take()), 0u);
+  replace_peer(*user, kNotesInflight);
+  ASSERT_TRUE(user->ring_server()->resume());
+  auto messages = peer_->take();
+  EXPECT_TRUE(find(messages, Request::kGetInflightFd));
+  EXPECT_NE(region_given(messages), region);
+}
+
+TEST_F(VhostUserTest, a_driver_that_begins_anew_has_nothing_in_hand) {
+  auto user = serving(1, kNotesInflight);
+  peer_->take();
+  user->ring_server()->pause(PauseReason::kStop);
+  ASSERT_TRUE(user->ring_server()->resume());
+  EXPECT_EQ(region_given(peer_->take()), 0u) << "it is known";
+  user->ring_server()->stop();
+  ASSERT_TRUE(user->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kDriver));
+  ASSERT_TRUE(user->ring_server()->resume());
+  auto messages = peer_->take();
+  EXPECT_TRUE(find(messages, Request::kGetInflightFd));
+  EXPECT_NE(region_given(messages), 0u);
+}
+
+// --- Broken rings -----------------------------------------------------------------------------
+
+TEST_F(VhostUserTest, a_broken_ring_is_told_to_whoever_holds_the_guest) {
+  auto source = serving();
+  auto messages = peer_->take();
+  UniqueFd error = *duplicate(find(messages, Request::kSetVringErr)->fds.at(0).get());
+  signal_eventfd(error.get());
+  expect_broken_ring();
+  source->ring_server()->pause(PauseReason::kHandover);
+  source->freeze();
+  // While nobody looks.
+  signal_eventfd(error.get());
+  vmstate::Writer writer;
+  ASSERT_TRUE(source->save(writer));
+  std::vector<uint8_t> bytes;
+  auto reader = arrive(writer, bytes);
+  auto destination = make();
+  EXPECT_TRUE(destination->ram_ready(memory_));
+  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(destination->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kRestored));
+  source->release();
+  destination->thaw();
+  ASSERT_TRUE(destination->ring_server()->resume());
+  expect_broken_ring();
+  EXPECT_TRUE(peer_->take().empty());
 }
 
 // --- Lies -------------------------------------------------------------------------------------
@@ -410,6 +545,49 @@ INSTANTIATE_TEST_SUITE_P(
                           "SET_OWNER: the peer refuses it (7)"},
                       Lie{"too_few_queues", Request::kGetQueueNum, answer_with(17, 5, 8, bytes_of(uint64_t{1})),
                           "the peer serves 1 queue pairs at most, where queues=2"}),
+    [](const auto& lie) { return std::string(lie.param.name); });
+
+struct InflightLie {
+  const char* name;
+  std::optional<vhost_user::Inflight> answer;
+  unsigned descriptors;
+  const char* sentence;  // empty: it is none
+};
+
+class VhostUserInflightLies : public ::testing::TestWithParam<InflightLie> {};
+
+TEST_P(VhostUserInflightLies, are_refused_with_a_sentence) {
+  const InflightLie& lie = GetParam();
+  Ends ends = socket_pair();
+  auto abilities = kNotesInflight;
+  abilities.inflight_fds = lie.descriptors;
+  VhostUserPeer peer(std::move(ends.theirs), abilities, [&](Request request) -> std::optional<vhost_user::Bytes> {
+    if (request != Request::kGetInflightFd || !lie.answer) return std::nullopt;
+    return VhostUserPeer::answer(request, bytes_of(*lie.answer));
+  });
+  auto greeted = Peer::greet(std::move(ends.ours), 1);
+  ASSERT_TRUE(greeted);
+  std::optional<vhost_user::InflightRegion> region;
+  auto set = (*greeted)->set_inflight(region, 2, 256);
+  EXPECT_EQ(set ? "" : set.error().message(), lie.sentence);
+  EXPECT_FALSE(region);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, VhostUserInflightLies,
+    ::testing::Values(
+        InflightLie{"none", vhost_user::Inflight{}, 0, ""},
+        InflightLie{"no_descriptor", {}, 0, "GET_INFLIGHT_FD: the answer has no file descriptor"},
+        InflightLie{
+            "two_descriptors", {}, 2, "GET_INFLIGHT_FD: the answer has 2 file descriptors where at most 1 are right"},
+        InflightLie{"empty", vhost_user::Inflight{0, 0, 2, 256, 0}, 1,
+                    "GET_INFLIGHT_FD: the in-flight region has 0 bytes at 0 of a file of 8192"},
+        InflightLie{"too_long", vhost_user::Inflight{4097, 4096, 2, 256, 0}, 1,
+                    "GET_INFLIGHT_FD: the in-flight region has 4097 bytes at 4096 of a file of 8192"},
+        InflightLie{"behind_the_end", vhost_user::Inflight{1, ~uint64_t{0}, 2, 256, 0}, 1,
+                    "GET_INFLIGHT_FD: the in-flight region has 1 bytes at 18446744073709551615 of a file of 8192"},
+        InflightLie{"other_queues", vhost_user::Inflight{4096, 0, 4, 256, 0}, 1,
+                    "GET_INFLIGHT_FD: the answer is for 4 queues of 256, not 2 of 256"}),
     [](const auto& lie) { return std::string(lie.param.name); });
 
 TEST(VhostUserPeerTest, does_not_wait_for_ever) {
