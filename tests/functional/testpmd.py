@@ -54,8 +54,9 @@ class Testpmd:
     def remove(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        # A signal that finds it busy may not end it.
         self.process.stdin.close()
+        self.process.wait(30)
 
     def kill(self):
         self.process.kill()
