@@ -35,6 +35,11 @@ Result<void> check_eventfd(int fd) {
   return {};
 }
 
+Result<void> check_signals(const VhostUserSignals& signals) {
+  TRY(check_eventfd(signals.kick.get()));
+  return check_eventfd(signals.call.get());
+}
+
 }  // namespace
 
 Result<VhostUserConfig> VhostUserConfig::from(const std::string& id, const schema::NetdevVhostUserOptions& options,
@@ -114,8 +119,13 @@ void VhostUser::lose(const Error& why) {
 
 void VhostUser::forget_served() {
   for (Ring& ring : rings_) {
-    bool served = std::ranges::find(served_, ring.queue, &Ring::queue) != served_.end();
-    if (served) ring.position = {.avail = used_index(ring), .used = used_index(ring)};
+    if (std::ranges::find(served_, ring.queue, &Ring::queue) == served_.end()) continue;
+    if (peer_->packed()) {
+      // Only who served it knew how far it had come: the driver has to begin anew.
+      signal_eventfd(ring.error_fd);
+    } else {
+      ring.position = {.avail = used_index(ring), .used = used_index(ring)};
+    }
   }
   served_.clear();
 }
@@ -331,6 +341,7 @@ void VhostUser::save_early(vmstate::Writer& writer) {
 
 Result<void> VhostUser::adopt_early(vmstate::Reader& reader) {
   auto state = TRY(vmstate::read_state<VhostUserEarlyState>(reader));
+  for (const VhostUserSignals& signals : state.signals) TRY(check_signals(signals));
   for (VhostUserSignals& signals : state.signals) {
     signals_[signals.queue] = {.kick = signals.kick.take(), .call = signals.call.take()};
   }
@@ -392,6 +403,7 @@ Result<void> VhostUser::take_state(VhostUserState& state) {
     if (ring.signals.queue / 2 >= config_.queue_pairs) {
       return fail("a ring of queue {} where queues={}", ring.signals.queue, config_.queue_pairs);
     }
+    TRY(check_signals(ring.signals));
   }
   if (!state.connection.empty()) {
     TRY(vhost_user::check_socket(state.connection.front().get()));

@@ -289,6 +289,20 @@ TEST_F(VhostUserTest, a_guest_that_is_stopped_moves_with_the_positions_of_its_ri
   EXPECT_EQ(payload_of<vhost_user::VringState>(peer_->take()[1]).num, 3u);
 }
 
+TEST_F(VhostUserTest, takes_eventfds_for_signals_only) {
+  vmstate::Writer writer;
+  UniqueFd other = *duplicate(memory_.fd());
+  VhostUserEarlyState state;
+  state.signals.push_back(
+      {.queue = 0, .kick = vmstate::Fd::lend(other.get()), .call = vmstate::Fd::lend(error_.get())});
+  vmstate::write_state(writer, state);
+  std::vector<uint8_t> bytes;
+  auto reader = arrive(writer, bytes);
+  auto adopted = make()->adopt_early(reader);
+  ASSERT_FALSE(adopted);
+  EXPECT_NE(adopted.error().message().find("is not a non-blocking eventfd"), std::string::npos);
+}
+
 TEST_F(VhostUserTest, refuses_a_state_whose_rings_are_not_the_driver_s) {
   auto source = serving();
   source->ring_server()->pause(PauseReason::kHandover);
@@ -470,6 +484,16 @@ TEST_F(VhostUserTest, a_driver_that_begins_anew_has_nothing_in_hand) {
 }
 
 // --- Broken rings -----------------------------------------------------------------------------
+
+TEST_F(VhostUserTest, a_driver_begins_anew_whose_packed_rings_are_lost_with_their_peer) {
+  constexpr uint64_t kRingPacked = uint64_t{1} << 34;
+  auto user = opened();
+  ASSERT_TRUE(user->ring_server()->start(rings(1), kDriverFeatures | kRingPacked, RingOrigin::kDriver));
+  ASSERT_TRUE(user->ring_server()->resume());
+  peer_->hang_up();
+  turn_until([&] { return !user->connected(); });
+  expect_broken_ring();
+}
 
 TEST_F(VhostUserTest, a_broken_ring_is_told_to_whoever_holds_the_guest) {
   auto source = serving();
