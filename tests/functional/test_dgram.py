@@ -52,7 +52,7 @@ def test_the_socket_moves_twenty_times_under_traffic(make_guest, directory, over
 def check_at_nine_tenths(wire, guest, process):
     with Plug(wire, guest.tap):
         guest.wait_until_ready()
-        check_at_nine_tenths_of_the_highest_rate(guest, process).quit()
+        check_at_nine_tenths_of_the_highest_rate(guest, process, Plug.MOST).quit()
 
 
 def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate_over_unix(make_guest, directory):

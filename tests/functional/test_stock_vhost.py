@@ -4,12 +4,15 @@ import os
 import re
 import socket
 import statistics
+import subprocess
 import time
 
 import pytest
 
 import stock
+import stock_repeat
 from guest import give, hand_over, prepare, settled
+from network import Tap
 from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
 from stock_traffic import EchoedStream, Iperf3, Ping, UdpProbe
 from test_stock_copy import SecondPort, free_port
@@ -81,6 +84,13 @@ def kernel_serves(module_directory):
     stock.StockGuest = former
 
 
+def attached_queues(guest):
+    """How many of the TAP's queues carry packets now; /sys tells of the network namespace in which it was mounted."""
+    look = f"mount -t sysfs sysfs /sys && ls /sys/class/net/{guest.tap.name}/queues"
+    listing = subprocess.run(["unshare", "--mount", "sh", "-c", look], check=True, capture_output=True, text=True).stdout
+    return listing.count("rx-")
+
+
 def devices_of(vmm):
     """How many vhost devices the process has open."""
     directory = f"/proc/{vmm.pid}/fd"
@@ -126,6 +136,25 @@ def test_the_pause_against_one_without_vhost(stock_guest, directory):
         other.close()
     ratio = statistics.median(with_vhost) / statistics.median(without)
     print(f"pauses in ms, with vhost: {sorted(with_vhost)}, without: {sorted(without)}; medians' ratio {ratio:.2f}")
+
+
+def test_every_queue_pair_has_a_device_of_its_own(directory):
+    """Two processors of the guest use two of four pairs; hand-overs keep it so."""
+    guest = VhostGuest(directory, words=f"queues=4,{VHOST}", vcpus=2, tap=Tap(multi_queue=True), device_words="mq=on")
+    stock_repeat.watch(guest)
+    try:
+        guest.wait_ready()
+        stock_repeat.learn_symbols(guest)
+        for _ in range(3):
+            assert devices_of(guest.vmm) == 4
+            assert attached_queues(guest) == 2
+            assert Ping(guest.tap.guest, "-c", "20", "-i", "0.02").lost() == 0
+            guest.hand_over()
+        with Iperf3(guest.tap.guest, 3) as iperf3:
+            assert iperf3.megabits_per_second() > 1
+    finally:
+        stock_repeat.forget(guest)
+        guest.close()
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["to_the_guest", "from_the_guest"])

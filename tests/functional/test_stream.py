@@ -97,7 +97,7 @@ def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate(make_guest, direct
         connection, _ = sock.accept()
         with connection, Plug(StreamWire(connection), guest.tap):
             guest.wait_until_ready()
-            check_at_nine_tenths_of_the_highest_rate(guest, process).quit()
+            check_at_nine_tenths_of_the_highest_rate(guest, process, Plug.MOST).quit()
     (directory / "net").unlink(missing_ok=True)
 
 
