@@ -193,7 +193,8 @@ def loses_without_a_hand_over(guest, rate):
 def check_at_nine_tenths_of_the_highest_rate(guest, process, most=8000):
     """Twenty hand-overs at nine tenths of the highest rate without loss; returns the last process.
 
-    A machine that became slower since the rate was found is found out by the same rate without a hand-over.
+    A machine that became slower since the rate was found loses some there, so three rates are looked for; what a
+    hand-over loses by itself is lost each time.
     """
     for attempt in range(1, 4):
         rate = 0.9 * guest.loss_free_rate(most)
@@ -201,9 +202,10 @@ def check_at_nine_tenths_of_the_highest_rate(guest, process, most=8000):
             process = move(guest, process, HAND_OVERS, REST_S)
         report = stream.report
         print(f"{HAND_OVERS} hand-overs at {rate:.0f} packets per second: {report['lost']} of {report['sent']} lost")
-        if report["lost"] == 0 or not loses_without_a_hand_over(guest, rate):
+        if report["lost"] == 0:
             break
-        print(f"attempt {attempt}: the same rate is lossy without a hand-over now; looking for a lower one")
+        without = "loses some" if loses_without_a_hand_over(guest, rate) else "loses none"
+        print(f"attempt {attempt}: the same rate {without} without a hand-over now")
     assert (report["lost"], report["duplicated"], report["reordered"]) == (0, 0, 0), report
     guest.check()
     return process
