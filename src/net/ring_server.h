@@ -22,7 +22,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "memory/address.h"
+#include "memory/guest_memory.h"
 
 namespace pagurus::net {
 
@@ -45,6 +45,9 @@ struct Ring {
   int call_fd;   // and signals this one
   int error_fd;  // and this one when it gives the ring up, as the driver has broken it
 };
+
+// How far whoever serves a split ring has told the driver to have come (virtio 1.2, 2.7.8).  The ring lies in RAM.
+uint16_t used_index(const memory::GuestMemory& memory, const Ring& ring);
 
 enum class RingOrigin {
   kDriver,    // the driver has just set DRIVER_OK

@@ -267,10 +267,7 @@ void VhostNet::pause(PauseReason) {
     }
     vhost_vring_state base{.index = place(ring.queue), .num = 0};
     CHECK(::ioctl(device, VHOST_GET_VRING_BASE, &base) == 0, "an owner may ask for a ring's position");
-    constexpr uint64_t kIndexAt = 2;  // of the used ring (virtio 1.2, 2.7.8)
-    auto used = memory_->read_value<uint16_t>(ring.device + kIndexAt);
-    CHECK(used, "rings that were started lie in RAM");
-    ring.position = {.avail = static_cast<uint16_t>(base.num), .used = *used};
+    ring.position = {.avail = static_cast<uint16_t>(base.num), .used = used_index(*memory_, ring)};
   }
 }
 

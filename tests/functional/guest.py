@@ -4,6 +4,7 @@ import itertools
 import os
 import pathlib
 import sys
+import time
 
 import network
 import vmm
@@ -186,6 +187,18 @@ def hand_over(source, destination, timeout=20.0):
     assert info["status"] == "completed", info
     assert settled(destination)["status"] == "completed"
     return info
+
+
+def move(guest, source, times=1, rest_s=0, **changes):
+    """Hands the guest over to new processes, one after the other, and ends the old ones; returns the last."""
+    for _ in range(times):
+        destination = guest.destination(**changes)
+        hand_over(source, destination)
+        source.quit()
+        guest.forget(source)
+        source = destination
+        time.sleep(rest_s)
+    return source
 
 
 def processes_of_this_run():

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from guest import MAC
+from guest import MAC, move
 from test_multiqueue import check_at_nine_tenths_of_the_highest_rate
-from test_stream import Traffic, move
+from test_stream import Traffic
 from wire import DgramWire, Host, Plug
 
 pytestmark = pytest.mark.probe

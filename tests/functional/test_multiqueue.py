@@ -6,7 +6,7 @@ import pytest
 
 import network
 from flows import Flows
-from guest import MAC, ProbeError, UdpProbe, hand_over
+from guest import MAC, ProbeError, UdpProbe, hand_over, move
 from vmm import eventually, knows
 
 HAND_OVERS = 20
@@ -49,17 +49,6 @@ def boot(make_guest):
         return guest, process
 
     return start
-
-
-def move(guest, source, times=1, rest_s=0, **changes):
-    for _ in range(times):
-        destination = guest.destination(**changes)
-        hand_over(source, destination)
-        source.quit()
-        guest.forget(source)
-        source = destination
-        time.sleep(rest_s)
-    return source
 
 
 @needs_many

@@ -6,7 +6,7 @@ import pytest
 
 import network
 
-from guest import MAC, hand_over
+from guest import MAC, move
 from qmp import QmpError
 from vmm import eventually
 
@@ -26,13 +26,6 @@ def counters(process):
 
 def received(process):
     return sum(pair["rx-packets"] for pair in counters(process)["queue-pairs"])
-
-
-def move(guest, source, **changes):
-    destination = guest.destination(**changes)
-    hand_over(source, destination)
-    source.quit()
-    return destination
 
 
 def test_counters_go_on_in_the_next_process(booted):

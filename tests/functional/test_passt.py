@@ -12,9 +12,9 @@ import time
 import pytest
 
 from flows import Flow
-from guest import ProbeControl
+from guest import ProbeControl, move
 from network import ip
-from test_stream import Traffic, move
+from test_stream import Traffic
 from vmm import eventually
 
 pytestmark = pytest.mark.probe

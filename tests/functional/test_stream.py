@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from guest import MAC, hand_over, prepare
+from guest import MAC, move, prepare
 from test_multiqueue import check_at_nine_tenths_of_the_highest_rate
 from wire import Host, Plug, StreamWire
 
@@ -56,13 +56,6 @@ class Traffic:
         self.stopping.set()
         self.thread.join()
         self.host.listen_for_all()
-
-
-def move(guest, source, **changes):
-    destination = guest.destination(**changes)
-    hand_over(source, destination)
-    source.quit()
-    return destination
 
 
 @pytest.mark.parametrize("listen", [listen_unix, listen_tcp])

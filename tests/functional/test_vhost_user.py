@@ -5,9 +5,8 @@ import time
 import pytest
 
 from flows import Flows
-from guest import UdpProbe, prepare
+from guest import UdpProbe, move, prepare
 from qmp import QmpError
-from test_multiqueue import move
 from test_upgrade import Upgradable
 from testpmd import Testpmd
 from vmm import eventually

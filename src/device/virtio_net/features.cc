@@ -13,10 +13,11 @@ net::Offloads able(const net::Backend& backend) {
   return backend.vnet_header() ? backend.offloads() : net::Offloads{};
 }
 
-// What serves the rings must know, whoever that is.
+// What serves the rings must know, whoever that is.  Only the device itself steers frames, and lets interrupts wait.
 uint64_t servable(net::Backend& backend) {
   net::RingServer* server = backend.ring_server();
-  return server == nullptr ? ~uint64_t{0} : server->ring_features() | ~net::ring_features_mask();
+  if (server == nullptr) return ~uint64_t{0};
+  return (server->ring_features() | ~net::ring_features_mask()) & ~(kNetRss | kNetHashReport | kNetNotfCoal);
 }
 
 }  // namespace

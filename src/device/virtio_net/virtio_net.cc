@@ -289,11 +289,7 @@ std::vector<PairCounters> VirtioNet::pair_counters() const {
 
 // ---- the driver's side
 
-uint64_t VirtioNet::features() const {
-  uint64_t features = net_features(config_, backend_);
-  // Only who serves the rings can steer frames, and have interrupts wait.
-  return backend_.ring_server() == nullptr ? features : features & ~(kNetRss | kNetHashReport | kNetNotfCoal);
-}
+uint64_t VirtioNet::features() const { return net_features(config_, backend_); }
 
 bool VirtioNet::accepts(uint64_t features) const { return net_features_consistent(features); }
 

@@ -124,7 +124,8 @@ void VhostUser::forget_served() {
       // Only who served it knew how far it had come: the driver has to begin anew.
       signal_eventfd(ring.error_fd);
     } else {
-      ring.position = {.avail = used_index(ring), .used = used_index(ring)};
+      uint16_t used = used_index(*memory_, ring);
+      ring.position = {.avail = used, .used = used};
     }
   }
   served_.clear();
@@ -192,13 +193,6 @@ void VhostUser::peer_gone() {
 
 // --- Rings ------------------------------------------------------------------------------------
 
-uint16_t VhostUser::used_index(const Ring& ring) const {
-  constexpr uint64_t kIndexAt = 2;  // virtio 1.2, 2.7.8
-  auto used = memory_->read_value<uint16_t>(ring.device + kIndexAt);
-  CHECK(used, "rings that were started lie in RAM");
-  return *used;
-}
-
 Result<void> VhostUser::start(std::span<const Ring> rings, uint64_t features, RingOrigin origin) {
   CHECK(!serving_, "rings are set up while they are not served");
   if (origin == RingOrigin::kRestored) TRY(match_served(rings));
@@ -257,7 +251,7 @@ Result<void> VhostUser::stop_rings() {
     served_.pop_back();
     RingPosition position{.avail = at.avail, .used = at.used};
     if (!peer_->packed()) {
-      position.used = used_index(ring);
+      position.used = used_index(*memory_, ring);
       if (static_cast<uint16_t>(at.avail - position.used) > ring.size) {
         return fail("GET_VRING_BASE: index {} of queue {} is not within its ring", at.avail, ring.queue);
       }

@@ -103,7 +103,6 @@ class VhostUser final : public Backend, private RingServer, private Port {
   Result<void> match_served(std::span<const Ring> rings);
   Result<void> take_state(VhostUserState& state);
   std::vector<VhostUserSignals> lend_signals() const;
-  uint16_t used_index(const Ring& ring) const;
 
   bool usable() const { return peer_ && !broken_; }
   // Says why and shuts the connection down.
