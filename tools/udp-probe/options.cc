@@ -20,9 +20,10 @@ every reply: lost, duplicated, reordered, latency, and the longest time without 
   -d, --duration S      stop after S seconds (default: run until SIGINT or SIGTERM)
   -c, --count N         stop after N packets
   -s, --size BYTES      UDP payload, 32 to 1472 (default 64)
-      --drain S         wait up to S seconds for the last replies (default 0.5)
+      --drain S         at the end, wait until no reply has come for S seconds (default 0.5)
       --bind ADDRESS    local address to send from
-      --find-max MAX    search for the highest rate up to MAX packets per second that loses nothing
+      --find-max MAX    search for the highest rate up to MAX packets per second that loses nothing and has
+                        every reply within the drain time: a queue that grows is not a rate
       --step S          time spent on each rate of that search (default 2)
       --progress S      print a line to stderr every S seconds
   -j, --json            print the report as one JSON object

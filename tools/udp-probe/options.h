@@ -15,7 +15,7 @@ struct Options {
   double duration_s = 0;       // 0: until a signal comes
   uint64_t count = 0;          // 0: no limit
   unsigned size = 64;          // UDP payload bytes
-  double drain_s = 0.5;        // how long to wait for the last echoes
+  double drain_s = 0.5;        // without an echo, at the end; in a search, the most that one takes
   double find_max = 0;         // not 0: search for the highest loss-free rate up to this
   double step_s = 2;           // time for one rate of the search
   double report_every_s = 0;   // not 0: a line of progress on stderr

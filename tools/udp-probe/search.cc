@@ -78,7 +78,8 @@ class Search {
     const double achieved =
         static_cast<double>(outcome->sent) * 1e9 / static_cast<double>(std::max<int64_t>(1, outcome->elapsed_ns));
     const bool good = outcome->sent != 0 && outcome->lost() == 0 && outcome->ledger.duplicates() == 0 &&
-                      outcome->refused == 0 && achieved >= 0.98 * rate;
+                      outcome->refused == 0 && achieved >= 0.98 * rate &&
+                      static_cast<double>(outcome->ledger.latency().max()) <= options_.drain_s * 1e9;
     result_.trials.push_back({rate, seconds, achieved, outcome->lost(), good});
     return good;
   }

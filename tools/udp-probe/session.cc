@@ -109,7 +109,7 @@ std::expected<Socket, std::string> open_socket(const Options& o) {
   return socket;
 }
 
-// The receiving thread.  Ends when `sender_done` is set and everything came back or the drain time is over.
+// The receiving thread.  Ends when the sender has, and everything came back or nothing has for the drain time.
 class Receiver {
  public:
   Receiver(int fd, uint32_t session, double drain_s)
@@ -123,6 +123,7 @@ class Receiver {
 
   void run() {
     int64_t quiet_since = 0;
+    uint64_t replies = 0;
     for (;;) {
       pollfd p{fd_, POLLIN, 0};
       const int ready = poll(&p, 1, 50);
@@ -131,7 +132,9 @@ class Receiver {
       if (sent == kUnknown) continue;
       if (result.ledger.replies() >= sent) return;
       const int64_t now = now_ns(CLOCK_MONOTONIC);
-      if (quiet_since == 0) quiet_since = now;
+      // What still waits in somebody's queue is late, not lost.
+      if (quiet_since == 0 || result.ledger.replies() != replies) quiet_since = now;
+      replies = result.ledger.replies();
       if (now - quiet_since > drain_ns_) return;
     }
   }
