@@ -14,7 +14,7 @@ namespace pagurus::guest {
 // A ring carries either single buffers (post) or requests of two descriptors (post_request).
 class PackedRing {
  public:
-  static constexpr unsigned kMaxSize = 256;
+  static constexpr unsigned kMaxSize = 1024;
 
   void init(void* block, RingShape shape);
 

@@ -11,7 +11,7 @@ namespace pagurus::guest {
 // The ring is in one block of memory of its own: descriptors, available ring, used ring.
 class SplitRing {
  public:
-  static constexpr unsigned kMaxSize = 256;
+  static constexpr unsigned kMaxSize = 1024;
 
   void init(void* block, RingShape shape);
 

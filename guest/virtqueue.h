@@ -14,7 +14,7 @@ namespace pagurus::guest {
 // Interrupts are off unless armed: the main loop looks at the ring itself and arms them only to sleep.
 class Virtqueue {
  public:
-  static constexpr unsigned kMaxSize = 256;
+  static constexpr unsigned kMaxSize = 1024;
   static constexpr uint64_t kMemorySize = SplitRing::memory_size();  // 4096-aligned
   static_assert(PackedRing::memory_size() <= kMemorySize);
 
