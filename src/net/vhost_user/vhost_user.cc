@@ -19,6 +19,17 @@ constexpr bool has_both(uint64_t features, unsigned host, unsigned guest) {
   return has(features, host) && has(features, guest);
 }
 
+// What a driver that has accepted these features receives.
+Offloads offloads_of(uint64_t features) {
+  return {.csum = has(features, 1),
+          .tso4 = has(features, 7),
+          .tso6 = has(features, 8),
+          .ecn = has(features, 9),
+          .ufo = has(features, 10),
+          .uso4 = has(features, 54),
+          .uso6 = has(features, 55)};
+}
+
 bool same_ring(const Ring& a, const Ring& b) {
   return a.queue == b.queue && a.size == b.size && a.descriptors == b.descriptors && a.driver == b.driver &&
          a.device == b.device;
@@ -90,10 +101,9 @@ Offloads VhostUser::offloads() const {
 
 // They are among the features, which a peer is told before it serves.
 Result<void> VhostUser::set_offloads(const Offloads& offloads) {
-  if (!served_.empty() && set_offloads_ && *set_offloads_ != offloads) {
+  if (!rings_.empty() && offloads != offloads_of(features_)) {
     return fail("netdev '{}': a vhost-user peer does not change its offloads while it serves", config_.id);
   }
-  set_offloads_ = offloads;
   return {};
 }
 
@@ -329,8 +339,12 @@ std::vector<VhostUserSignals> VhostUser::lend_signals() const {
   return signals;
 }
 
+// The guest runs, and its driver may be setting the rings up anew.
 void VhostUser::save_early(vmstate::Writer& writer) {
-  vmstate::write_state(writer, VhostUserEarlyState{.signals = lend_signals()});
+  VhostUserEarlyState state;
+  auto look = [&] { state.signals = lend_signals(); };
+  listener_ == nullptr ? look() : listener_->hold_still(look);
+  vmstate::write_state(writer, state);
 }
 
 Result<void> VhostUser::adopt_early(vmstate::Reader& reader) {

@@ -134,7 +134,6 @@ class VhostUser final : public Backend, private RingServer, private Port {
   event::Watch error_watch_;
 
   uint64_t guest_offers_ = ~uint64_t{0};  // what the first peer offered; nobody knows before
-  std::optional<Offloads> set_offloads_;
   unsigned active_pairs_ = 1;
   std::vector<Ring> rings_;  // as the driver has set them up
   uint64_t features_ = 0;    // the driver's

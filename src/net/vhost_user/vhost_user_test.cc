@@ -246,6 +246,52 @@ TEST_F(VhostUserTest, a_hand_over_is_no_message_to_the_peer_and_its_eventfds_mov
   EXPECT_EQ(observer_.events, std::vector<std::string>{"c0"});
 }
 
+TEST_F(VhostUserTest, offloads_stand_while_a_driver_is_there_in_the_next_process_too) {
+  constexpr uint64_t kFeatures = kDriverFeatures | 1U << 1;  // GUEST_CSUM
+  auto source = opened();
+  ASSERT_TRUE(source->set_offloads({.csum = true}));
+  ASSERT_TRUE(source->ring_server()->start(rings(1), kFeatures, RingOrigin::kDriver));
+  ASSERT_TRUE(source->ring_server()->resume());
+  EXPECT_FALSE(source->set_offloads({}));
+  source->ring_server()->pause(PauseReason::kHandover);
+  source->freeze();
+  vmstate::Writer writer;
+  ASSERT_TRUE(source->save(writer));
+  std::vector<uint8_t> bytes;
+  auto reader = arrive(writer, bytes);
+  auto destination = make();
+  EXPECT_TRUE(destination->ram_ready(memory_));
+  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(destination->ring_server()->start(rings(1), kFeatures, RingOrigin::kRestored));
+  destination->thaw();
+  source->release();
+  EXPECT_TRUE(destination->set_offloads({.csum = true}));
+  EXPECT_FALSE(destination->set_offloads({})) << "the peer is not told, so the driver is";
+  peer_->hang_up();
+  turn_until([&] { return !destination->connected(); });
+  EXPECT_FALSE(destination->set_offloads({})) << "the next peer is told what the driver has accepted";
+  destination->ring_server()->stop();
+  EXPECT_TRUE(destination->set_offloads({}));
+}
+
+TEST_F(VhostUserTest, what_goes_early_is_looked_at_while_all_is_still) {
+  struct : BackendListener {
+    void hold_still(const std::function<void()>& change) override {
+      ++held;
+      change();
+    }
+    void connection_changed() override {}
+    int held = 0;
+  } listener;
+  auto user = serving();
+  user->set_listener(&listener);
+  vmstate::Writer early;
+  user->save_early(early);
+  EXPECT_EQ(listener.held, 1);
+  EXPECT_EQ(early.fds().size(), 4u);
+  user->set_listener(nullptr);
+}
+
 TEST_F(VhostUserTest, a_roll_back_is_no_message_to_the_peer_either) {
   auto source = serving();
   peer_->take();
