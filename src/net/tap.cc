@@ -327,6 +327,7 @@ Result<void> Tap::set_offloads(const Offloads& offloads) {
 }
 
 Result<const vmstate::Description*> Tap::movable() const {
+  if (!pending() && queues_[0].gone()) return fail("its TAP '{}' does not exist any more", ifname_);
   return config_.queues == 1 ? &TapState::description() : &TapQueuesState::description();
 }
 

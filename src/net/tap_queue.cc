@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,6 +36,11 @@ Result<void> TapQueue::check_distinct(std::span<const int> fds, size_t index, co
     if (same) return fail("queues {} and {} of TAP '{}' are the same one", other, index, ifname);
   }
   return {};
+}
+
+bool TapQueue::gone() const {
+  pollfd queue{.fd = descriptor_.get(), .events = 0, .revents = 0};
+  return ::poll(&queue, 1, 0) == 1 && (queue.revents & POLLERR) != 0;
 }
 
 Result<void> TapQueue::attach(bool on) {

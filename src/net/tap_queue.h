@@ -25,6 +25,8 @@ class TapQueue final : public Port {
 
   int descriptor() const { return descriptor_.get(); }
   bool attached() const { return attached_; }
+  // The TAP has been deleted; of a queue that is attached.
+  bool gone() const;
   // Only for a queue of a multi-queue TAP.  What waits in a queue is lost when it is detached.
   Result<void> attach(bool on);
 

@@ -14,6 +14,7 @@ import pytest
 
 import network
 from guest import UdpProbe, hand_over
+from qmp import QmpError
 from vmm import eventually
 
 pytestmark = pytest.mark.probe
@@ -293,6 +294,14 @@ def test_a_tap_that_vanishes_under_the_guest_ends_nothing(guest):
     time.sleep(1.0)
     # The guest's own processor takes up to one second of it; a loop that spins would take another.
     assert process_time(process.pid) - used < 1.5
+    # It cannot move, and that is said before the guest is stopped.
+    reason = f"its TAP '{guest.tap.name}' does not exist any more"
+    [support] = [one for one in process.qmp.command("query-backend-transfer-support") if one["backend"] == "n0"]
+    assert (support["supported"], support["reason"]) == (False, reason)
+    process.qmp.collect_events(0.1)
+    with pytest.raises(QmpError, match=reason):
+        hand_over(process, guest.destination())
+    assert "STOP" not in [event["event"] for event in process.qmp.collect_events(0.3)]
     process.quit()
 
 
