@@ -15,8 +15,10 @@ Result<schema::ChardevOptions> find_chardev(const Config& config, const std::str
   return *found;
 }
 
-std::unexpected<Error> chardev_in_use(const std::string& id) {
-  return fail("chardev '{}' is used twice: a vhost-user netdev has it to itself", id);
+// Empty: it is of another type.
+std::string chardev_of(const schema::Netdev& netdev) {
+  const auto* user = netdev.as_vhost_user();
+  return user == nullptr ? "" : user->chardev;
 }
 
 struct SerialChoice {
@@ -38,7 +40,10 @@ Result<SerialPlan> create_serial(const Config& config, const SerialChoice& choic
   auto chardev = choice.chardev.empty() ? TRY(chardev::expand_address("null", choice.id))
                                         : TRY(find_chardev(config, choice.chardev));
   auto backend = TRY(chardev::create_chardev(chardev, named_fds, loop));
-  return SerialPlan{.id = choice.id, .backend = std::move(backend), .backend_transfer = choice.backend_transfer};
+  return SerialPlan{.id = choice.id,
+                    .chardev = choice.chardev,
+                    .backend = std::move(backend),
+                    .backend_transfer = choice.backend_transfer};
 }
 
 }  // namespace
@@ -52,6 +57,15 @@ std::vector<net::Backend*> DevicePlan::network() const {
 
 bool transfer_default(const MachineType& type, std::string_view driver) {
   return type.default_of(driver, "backend-transfer", true);
+}
+
+Result<void> check_chardev(const schema::Netdev& netdev, std::span<const schema::Netdev> others,
+                           const SerialPlan& serial) {
+  std::string chardev = chardev_of(netdev);
+  if (chardev.empty()) return {};
+  bool taken = chardev == serial.chardev || std::ranges::count(others, chardev, chardev_of) != 0;
+  if (taken) return fail("chardev '{}' is used twice: a vhost-user netdev has it to itself", chardev);
+  return {};
 }
 
 Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming,
@@ -96,11 +110,6 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, c
     if (!netdev_ids.insert(options.id).second) return fail("Duplicate ID '{}' for netdev", options.id);
     plan.netdevs.push_back(TRY(plan_netdev(options, config.incoming, parts)));
   }
-  std::set<std::string> taken;
-  for (const schema::Netdev& options : config.netdevs) {
-    const auto* user = options.as_vhost_user();
-    if (user != nullptr && !taken.insert(user->chardev).second) return chardev_in_use(user->chardev);
-  }
   std::optional<SerialChoice> serial;
   std::set<std::string> ids;
   for (const schema::DeviceOptions& options : config.devices) {
@@ -124,7 +133,10 @@ Result<DevicePlan> plan_devices(const Config& config, const MachineType& type, c
     serial = SerialChoice{.chardev = config.serials.empty() ? "" : config.serials.front(),
                           .backend_transfer = transfer_default(type, "isa-serial")};
   }
-  if (taken.contains(serial->chardev)) return chardev_in_use(serial->chardev);
+  plan.serial.chardev = serial->chardev;
+  for (std::span<const schema::Netdev> rest = config.netdevs; !rest.empty(); rest = rest.subspan(1)) {
+    TRY(check_chardev(rest.front(), rest.subspan(1), plan.serial));
+  }
   plan.serial = TRY(create_serial(config, *serial, parts.named_fds, parts.loop));
   return plan;
 }

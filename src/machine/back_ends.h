@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct NicPlan {
 
 struct SerialPlan {
   std::string id = "serial0";
+  std::string chardev;  // empty: nobody listens
   std::unique_ptr<chardev::Backend> backend;
   bool backend_transfer = true;
 };
@@ -45,6 +47,10 @@ bool transfer_default(const MachineType& type, std::string_view driver);
 // Pending.  incoming: in a process that waits for a guest.
 Result<std::unique_ptr<net::Backend>> plan_netdev(const schema::Netdev& options, bool incoming,
                                                   const net::NetdevParts& parts);
+
+// That a vhost-user netdev has its chardev to itself, among others and the serial port.
+Result<void> check_chardev(const schema::Netdev& netdev, std::span<const schema::Netdev> others,
+                           const SerialPlan& serial);
 
 // Takes the back end out of `netdevs`, unless it fails.  options: of a virtio-net-pci.  index: for what the options
 // leave open, see VirtioNetConfig::Defaults.

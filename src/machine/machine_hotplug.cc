@@ -52,6 +52,7 @@ Result<void> Machine::Impl::add_netdev(const schema::Netdev& options) {
   if (std::ranges::count(config_.netdevs, options.id, &schema::Netdev::id) != 0) {
     return fail("Duplicate ID '{}' for netdev", options.id);
   }
+  TRY(check_chardev(options, config_.netdevs, board_->plan().serial));
   bool incoming = state_ == RunState::kInMigrate;
   auto netdev = TRY(plan_netdev(options, incoming, back_end_parts(net::vhost_user::Patience::kNone)));
   if (!incoming) {

@@ -220,3 +220,13 @@ def test_what_would_leave_the_peer_behind_is_refused(serve, directory):
         process.qmp.command("migrate", uri=f"unix:{directory}/nobody")
     assert process.status() == "running"
     assert guest.answers()
+
+
+def test_a_chardev_is_no_second_netdev_s(serve):
+    guest, peer = serve()
+    process = guest.boot()
+    seen = peer.seen()
+    with pytest.raises(QmpError, match="chardev 'c0' is used twice: a vhost-user netdev has it to itself"):
+        process.qmp.command("netdev_add", type="vhost-user", id="n1", chardev="c0")
+    assert peer.seen() == seen
+    assert guest.answers()
