@@ -4,7 +4,6 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
-#include <cstdint>
 
 namespace pagurus {
 
@@ -20,15 +19,14 @@ Result<UniqueFd> make_eventfd() {
   return UniqueFd(fd);
 }
 
-void signal_eventfd(int fd) {
-  uint64_t one = 1;
-  ssize_t written = ::write(fd, &one, sizeof one);
-  CHECK(written == sizeof one || errno == EAGAIN, "an eventfd takes a count unless it is full");
+void signal_eventfd(int fd, uint64_t count) {
+  ssize_t written = ::write(fd, &count, sizeof count);
+  CHECK(written == sizeof count || errno == EAGAIN, "an eventfd takes a count unless it is full");
 }
 
-bool drain_eventfd(int fd) {
+uint64_t drain_eventfd(int fd) {
   uint64_t count = 0;
-  return ::read(fd, &count, sizeof count) == sizeof count;
+  return ::read(fd, &count, sizeof count) == sizeof count ? count : 0;
 }
 
 }  // namespace pagurus

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <cstdint>
 #include <utility>
 
 #include "base/result.h"
@@ -36,9 +37,9 @@ class UniqueFd {
 Result<UniqueFd> duplicate(int fd);
 // A non-blocking, close-on-exec eventfd with counter 0.
 Result<UniqueFd> make_eventfd();
-// Adds 1 to an eventfd's counter; a full counter is as good as one more.
-void signal_eventfd(int fd);
-// Sets an eventfd's counter back to 0.  Returns whether it was not 0.
-bool drain_eventfd(int fd);
+// Adds to an eventfd's counter; a full counter is as good as one more.
+void signal_eventfd(int fd, uint64_t count = 1);
+// Sets an eventfd's counter back to 0.  Returns what it was.
+uint64_t drain_eventfd(int fd);
 
 }  // namespace pagurus

@@ -86,6 +86,11 @@ bool Worker::frozen() const {
   return state_ == State::kFrozen && parked_;
 }
 
+bool Worker::asked_to_freeze() const {
+  std::lock_guard lock(lock_);
+  return state_ == State::kFreezing;
+}
+
 void Worker::thread_main(const std::string& name) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
   while (park_if_asked()) serve_once();

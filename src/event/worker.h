@@ -52,6 +52,8 @@ class Worker {
   }
   void thaw();
   bool frozen() const;
+  // For a callback that could also end here, and go on after the thaw.
+  bool asked_to_freeze() const;
 
  private:
   struct Entry {

@@ -337,6 +337,23 @@ TEST_F(ControlTest, counters_go_on_after_a_hand_over) {
   EXPECT_EQ(vmm->net->counters().rx_packets, 2 * kPairs);
 }
 
+TEST_F(ControlTest, only_the_driver_s_kicks_are_counted) {
+  start_with_all();
+  auto counters = [&] { return std::array{vmm->net->pair_counters()[0].kicks, vmm->net->control_kicks()}; };
+  auto before = counters();
+  // As many as are sent in one go, so that it looks again.
+  for (int i = 0; i < 64; ++i) tx.offer({{kTxBuffers, kNetHeaderBytes + 60}});
+  kick(1);
+  for (int i = 0; i < 64; ++i) EXPECT_EQ(frame_from(0).size(), kNetHeaderBytes + 60u);
+  for (int i = 0; i < 3; ++i) {
+    hand_over();
+    vmm->net->thaw();
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_EQ(command(0, 1, {1}, kControlQueue), 0);
+  EXPECT_EQ(counters(), (std::array{before[0] + 1, before[1] + 1}));
+}
+
 TEST_F(ControlTest, counters_begin_anew_where_the_machine_type_does_not_move_them) {
   config.counters_move = false;
   start_with_all();
@@ -388,6 +405,22 @@ TEST_F(ControlTest, a_back_end_can_change_its_ports_while_all_is_still) {
     vmm->backend.listener().hold_still([&] { EXPECT_EQ(rx.used(), round); });
     check_traffic(1, 5);
   }
+}
+
+TEST_P(ControlLayoutTest, a_machine_that_stops_waits_for_one_command_and_not_for_those_behind_it) {
+  start_with_all();
+  uint16_t before = control.used();
+  vmm->backend.on_set_active_pairs = [&] { vmm->net->request_freeze(); };
+  for (uint8_t pairs : {2, 3, 4}) post(control, 4, 0, {pairs, 0});
+  kick(kControlQueue);
+  EXPECT_TRUE(eventually([&] { return control.used() != before; }));
+  vmm->freeze();
+  EXPECT_EQ(vmm->backend.active_pairs, 2u);
+  vmm->backend.on_set_active_pairs = [] {};
+  hand_over();
+  vmm->net->thaw();
+  EXPECT_TRUE(eventually([&] { return control.used() == control.avail(); }));
+  EXPECT_EQ(vmm->backend.active_pairs, 4u);
 }
 
 // Commands that hold the other workers, a machine that freezes all of them, and traffic, at once.
@@ -505,6 +538,43 @@ TEST_F(SteeringTest, a_frame_without_room_waits_also_across_a_hand_over) {
   uint64_t second = offer(2);
   check_arrival(2, second, 2, flow_frame(2), kFlowHash, 2);
   EXPECT_EQ(vmm->net->counters().rx_dropped, 0u);
+}
+
+TEST_F(SteeringTest, a_frame_that_is_too_long_to_be_held_does_not_keep_the_guest_from_moving) {
+  start_steered(rss(0, 0, 0));
+  send(0, frame_of(kMaxNetFrame - kNetHeaderBytes + 1, 1));
+  EXPECT_TRUE(eventually([&] { return vmm->net->counters().rx_dropped == 1; }));
+  send(0, frame_of(kMaxNetFrame - kNetHeaderBytes, 2));
+  std::this_thread::sleep_for(20ms);
+  hand_over();
+  EXPECT_EQ(vmm->net->counters().rx_dropped, 1u);
+}
+
+TEST_F(SteeringTest, a_hand_over_between_a_command_and_its_answer) {
+  start_steered(rss(1, 1, 1));
+  Bytes hash{0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40};
+  for (uint8_t byte : rss_key()) hash.push_back(byte);
+  const struct {
+    uint8_t code;
+    Bytes data;
+    unsigned reader, pair;
+    uint32_t hash;
+    uint8_t report;
+  } commands[] = {{1, rss(kPairs - 1, 2, 3), 0, kPairs - 1, kFlowHash, 2}, {2, hash, 4, 4, 0x323e8fc2, 1}};
+  for (const auto& each : commands) {
+    uint64_t answer = post(control, 4, each.code, each.data);
+    hand_over();
+    vmm->net->thaw();
+    EXPECT_TRUE(eventually([&] { return control.used() == control.avail(); }));
+    EXPECT_EQ(guest_bytes(answer, 1)[0], 0);
+    EXPECT_EQ(vmm->backend.active_pairs, kPairs);
+    // And between the answer and the frames that it is about.
+    hand_over();
+    vmm->net->thaw();
+    uint64_t buffer = offer(each.pair);
+    send(each.reader, flow_frame());
+    check_arrival(each.pair, buffer, 1, flow_frame(), each.hash, each.report);
+  }
 }
 
 TEST_F(SteeringTest, frames_of_every_reader_count_for_the_ring_that_they_go_to) {

@@ -80,7 +80,7 @@ void QueuePair::disable() {
 
 void QueuePair::rouse() {
   if (!serving()) return;
-  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) signal_eventfd(kick_fd(direction));
+  for (Direction direction : {Direction::kReceive, Direction::kTransmit}) look_again(direction);
   update_watch();
 }
 
@@ -124,8 +124,7 @@ std::optional<virtio::QueuePosition> QueuePair::position(Direction direction) co
 // ---- the worker's
 
 void QueuePair::on_kick(Direction direction) {
-  drain_eventfd(kick_fd(direction));
-  counters_.kicks.fetch_add(1, std::memory_order_relaxed);
+  if (take_kicks(kick_fd(direction))) counters_.kicks.fetch_add(1, std::memory_order_relaxed);
   if (direction == Direction::kReceive && serving() && session_->steering) wake_waiting();
   serve(direction);
   update_watch();
@@ -179,7 +178,7 @@ void QueuePair::wake_waiting() {
   std::lock_guard lock(ring_lock_);
   for (QueuePair* pair : context_.pairs) {
     bool waits = (waiting_ >> pair->index_ & 1) != 0;
-    if (waits) signal_eventfd(pair->kick_fd(Direction::kReceive));
+    if (waits) pair->look_again(Direction::kReceive);
   }
   waiting_ = 0;
 }
@@ -191,7 +190,7 @@ void QueuePair::serve_transmit() {
   if (!outcome) return break_ring(outcome.error());
   notify(Direction::kTransmit, session.transmitter->take_interrupt());
   session.want_writable = *outcome == Transmitter::Outcome::kBlocked;
-  if (*outcome == Transmitter::Outcome::kMore) signal_eventfd(kick_fd(Direction::kTransmit));
+  if (*outcome == Transmitter::Outcome::kMore) look_again(Direction::kTransmit);
 }
 
 void QueuePair::notify(Direction direction, bool wanted) {

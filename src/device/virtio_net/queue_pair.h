@@ -42,6 +42,11 @@ namespace pagurus::device {
 
 class QueuePair;
 
+// What the device adds to the eventfd of a queue's kicks to look at that queue again itself; each kick adds 1.
+inline constexpr uint64_t kLookAgain = uint64_t{1} << 32;
+// Takes what has come; whether there was a kick.
+inline bool take_kicks(int kick_fd) { return drain_eventfd(kick_fd) % kLookAgain != 0; }
+
 // What the pairs of one device have in common.
 struct PairContext {
   const std::string& device_id;
@@ -114,6 +119,7 @@ class QueuePair {
   net::Port& port() const { return context_.backend.port(index_); }
   int kick_fd(Direction direction) const { return context_.transport->kick_fd(queue(direction)); }
   bool serving() const { return session_ && enabled_ && !context_.broken; }
+  void look_again(Direction direction) { signal_eventfd(kick_fd(direction), kLookAgain); }
   void on_kick(Direction direction);
   void on_port(uint32_t events);
   void serve(Direction direction);

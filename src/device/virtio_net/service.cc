@@ -54,18 +54,25 @@ void VirtioNet::give_up(const char* why) {
   if (ring_service_) hold_others([&] { ring_service_->pause(net::PauseReason::kStop); });
 }
 
+void VirtioNet::look_again_at_control() { signal_eventfd(transport_->kick_fd(control_index_), kLookAgain); }
+
 void VirtioNet::on_control_kick() {
-  drain_eventfd(transport_->kick_fd(control_index_));
-  control_kicks_.fetch_add(1, std::memory_order_relaxed);
+  if (take_kicks(transport_->kick_fd(control_index_))) control_kicks_.fetch_add(1, std::memory_order_relaxed);
   if (serving()) serve_control();
 }
 
 void VirtioNet::serve_control() {
   if (!control_) return;
-  auto outcome = control_->run(kBudget);
-  if (control_->take_interrupt()) transport_->interrupt_queue(control_index_);
-  if (!outcome) return give_up(outcome.error().why);
-  if (*outcome == ControlQueue::Outcome::kMore) signal_eventfd(transport_->kick_fd(control_index_));
+  // A command may take the kernel long (queues of a TAP that come and go): a machine that is to stop waits for the end
+  // of one, and not for those behind it.
+  for (unsigned answered = 0; answered < kBudget; ++answered) {
+    auto outcome = control_->run(1);
+    if (control_->take_interrupt()) transport_->interrupt_queue(control_index_);
+    if (!outcome) return give_up(outcome.error().why);
+    if (*outcome == ControlQueue::Outcome::kIdle) return;
+    if (pairs_.front()->worker().asked_to_freeze()) break;
+  }
+  look_again_at_control();
 }
 
 ControlAnswer VirtioNet::execute(const ControlCommand& command) {

@@ -17,8 +17,9 @@ virtio::RingResult<Receiver::Outcome> Steering::run(unsigned budget) {
       net::IoResult result = read_frame();
       if (result.status == net::IoStatus::kWouldBlock) return Receiver::Outcome::kIdle;
       if (result.status == net::IoStatus::kDropped) return Receiver::Outcome::kFailed;
-      if (!wanted()) {
-        count(parts_.counters.rx_filtered);
+      bool fits = size_ <= kMaxBody;
+      if (!fits || !wanted()) {
+        count(fits ? parts_.counters.rx_filtered : parts_.counters.rx_dropped);
         size_ = 0;
         continue;
       }

@@ -49,6 +49,9 @@ class Steering {
   void hold(const std::vector<uint8_t>& frame);
 
  private:
+  // What can be held and moves; the buffer has room for a little more, so that a longer one is noticed.
+  static constexpr size_t kMaxBody = kMaxNetFrame - kNetHeaderBytes;
+
   net::IoResult read_frame();
   bool wanted() const;
   virtio::RingResult<bool> deliver();

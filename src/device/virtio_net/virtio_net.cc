@@ -149,7 +149,7 @@ void VirtioNet::change_still(const std::function<void()>& change) {
 
 void VirtioNet::rouse() {
   for (auto& pair : pairs_) pair->rouse();
-  if (serving() && control_) signal_eventfd(transport_->kick_fd(control_index_));
+  if (serving() && control_) look_again_at_control();
   if (ring_service_ && !paused_) serve_rings();
 }
 

@@ -163,6 +163,7 @@ class VirtioNet final : private virtio::Device, private vmstate::Section, privat
   bool renew_link();
 
   // The first worker's.
+  void look_again_at_control();
   void on_control_kick();
   void on_announce();
   void on_ring_error();

@@ -90,6 +90,7 @@ class SocketBackend final : public net::Backend {
   Result<void> set_active_pairs(unsigned pairs) override {
     active_pairs = pairs;
     ++set_active_pairs_calls;
+    on_set_active_pairs();
     return {};
   }
   net::Port& port(unsigned pair) override { return ports_[pair]; }
@@ -107,6 +108,7 @@ class SocketBackend final : public net::Backend {
   int set_offloads_calls = 0;
   unsigned active_pairs = 0;
   int set_active_pairs_calls = 0;
+  std::function<void()> on_set_active_pairs = [] {};
 
  private:
   std::vector<SocketPort> ports_;
