@@ -401,6 +401,8 @@ int64_t Machine::Impl::enter(Enter how) {
   thaw_back_ends();
   announce();
   if (how == Enter::kPaused) {
+    // Who serves rings in another process has gone on until now.
+    for (auto& nic : board_->nics()) nic->wait_frozen(net::PauseReason::kStop);
     board_->vcpus().note_long_pause();
     state_ = RunState::kPaused;
     return monotonic_ns();

@@ -11,7 +11,8 @@
 // pending and for the real state, and does only what differs; what it cannot do yet it does in resume(),
 // which is called when the guest runs already.  After pause() the positions of the rings are known, unless it is
 // for a hand-over and the server is another process that goes on unaware of that; then position() is empty and
-// the server knows it itself.
+// the server knows it itself.  Such a server is stopped by a later pause() for another reason, of the process that
+// has the guest then, also without a resume() before.
 //
 // Threads: the control thread and vCPU threads, one at a time (the front end's lock sees to that).
 #pragma once

@@ -29,14 +29,19 @@ std::optional<uint16_t> distance(uint16_t from, uint16_t to, uint16_t size) {
 
 }  // namespace
 
+Result<void> PackedRing::check_position(uint16_t size, QueuePosition position) {
+  if (index_of(position.avail) >= size || index_of(position.used) >= size) {
+    return fail("positions {} and {} in a ring of {}", index_of(position.avail), index_of(position.used), size);
+  }
+  if (!distance(position.used, position.avail, size)) {
+    return fail("position {:#x} is not behind {:#x} in a ring of {}", position.avail, position.used, size);
+  }
+  return {};
+}
+
 Result<PackedRing> PackedRing::activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                         const memory::GuestMemory& memory) {
-  if (index_of(position.avail) >= config.size || index_of(position.used) >= config.size) {
-    return fail("positions {} and {} in a ring of {}", index_of(position.avail), index_of(position.used), config.size);
-  }
-  if (!distance(position.used, position.avail, config.size)) {
-    return fail("position {:#x} is not behind {:#x} in a ring of {}", position.avail, position.used, config.size);
-  }
+  TRY(check_position(config.size, position));
   Areas areas{
       .ring = TRY(ring_area(memory, "descriptor ring", config.descriptors,
                             sizeof(PackedDescriptor) * uint64_t{config.size}, 16)),

@@ -48,6 +48,7 @@ class PackedRing {
  public:
   static constexpr QueuePosition kFirstPosition{.avail = kPackedWrap, .used = kPackedWrap};
 
+  static Result<void> check_position(uint16_t size, QueuePosition position);
   static Result<PackedRing> activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                      const memory::GuestMemory& memory);
 

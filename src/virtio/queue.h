@@ -36,6 +36,10 @@ class Queue {
   static QueuePosition first_position(QueueFeatures features) {
     return features.packed ? PackedRing::kFirstPosition : SplitRing::kFirstPosition;
   }
+  // Whether a queue of that size can have come there.
+  static Result<void> check_position(uint16_t size, QueueFeatures features, QueuePosition position) {
+    return features.packed ? PackedRing::check_position(size, position) : SplitRing::check_position(size, position);
+  }
   // max_size: what the device offers, at most kMaxQueueSize.  Fails with what the driver did wrong.
   // `memory` outlives the queue.
   static Result<Queue> activate(const QueueConfig& config, uint16_t max_size, QueueFeatures features,

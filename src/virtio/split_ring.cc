@@ -4,13 +4,16 @@
 
 namespace pagurus::virtio {
 
+Result<void> SplitRing::check_position(uint16_t size, QueuePosition position) {
+  auto in_flight = static_cast<uint16_t>(position.avail - position.used);
+  if (in_flight > size) return fail("{} chains in flight in a queue of {}", in_flight, size);
+  return {};
+}
+
 Result<SplitRing> SplitRing::activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                       const memory::GuestMemory& memory) {
   if (!std::has_single_bit(config.size)) return fail("the queue size {} is not a power of two", config.size);
-  if (static_cast<uint16_t>(position.avail - position.used) > config.size) {
-    return fail("{} chains in flight in a queue of {}", static_cast<uint16_t>(position.avail - position.used),
-                config.size);
-  }
+  TRY(check_position(config.size, position));
   Areas areas{
       .descriptors =
           TRY(ring_area(memory, "descriptor table", config.descriptors, descriptor_table_bytes(config.size), 16)),

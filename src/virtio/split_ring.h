@@ -46,6 +46,7 @@ class SplitRing {
  public:
   static constexpr QueuePosition kFirstPosition{.avail = 0, .used = 0};
 
+  static Result<void> check_position(uint16_t size, QueuePosition position);
   static Result<SplitRing> activate(const QueueConfig& config, QueueFeatures features, QueuePosition position,
                                     const memory::GuestMemory& memory);
 

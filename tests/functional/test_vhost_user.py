@@ -5,7 +5,7 @@ import time
 import pytest
 
 from flows import Flows
-from guest import UdpProbe, move, prepare
+from guest import UdpProbe, hand_over, move, prepare
 from qmp import QmpError
 from test_multiqueue import REST_S
 from test_upgrade import Upgradable
@@ -113,6 +113,26 @@ def test_a_stopped_guest_s_rings_stand_still_and_go_on_where_they_stood(serve):
     with Flows(guest, 2) as flows:
         process = move(guest, process, 2)
     assert flows.problems() == {}
+    guest.check()
+
+
+def test_a_guest_that_arrives_paused_has_its_rings_stopped_until_cont(serve):
+    guest, peer = serve()
+    process = guest.boot()
+    seen = len(peer.seen())
+    destination = guest.destination("-S")
+    hand_over(process, destination)
+    process.quit()
+    assert destination.status() == "paused"
+    stopped = ["read message VHOST_USER_GET_VRING_BASE"] * 2
+    eventually(lambda: peer.seen()[seen:] == stopped, 10.0, "the rings stopped")
+    # With the link down they stay so.
+    destination.qmp.command("set_link", name="n0", up=False)
+    destination.qmp.command("cont")
+    assert not guest.answers(1.0)
+    assert peer.seen()[seen:] == stopped
+    destination.qmp.command("set_link", name="n0", up=True)
+    assert guest.answers(10.0)
     guest.check()
 
 

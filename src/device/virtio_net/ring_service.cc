@@ -36,9 +36,9 @@ net::Ring RingService::describe(unsigned queue, const virtio::Queue& rings) cons
 }
 
 Result<void> RingService::start(const std::vector<net::Ring>& rings, uint64_t features, virtio::Origin origin) {
-  pause(net::PauseReason::kStop);
-  queues_.clear();
-  for (const net::Ring& ring : rings) queues_.push_back(ring.queue);
+  if (serving_) pause(net::PauseReason::kStop);
+  rings_ = rings;
+  ring_features_ = {.packed = (features & virtio::kFeatureRingPacked) != 0};
   return server_.start(rings, features,
                        origin == virtio::Origin::kDriver ? net::RingOrigin::kDriver : net::RingOrigin::kRestored);
 }
@@ -54,25 +54,27 @@ Result<void> RingService::take_signals(unsigned queue, event::Worker& worker) {
 }
 
 Result<void> RingService::resume() {
-  if (serving_ || queues_.empty()) return {};
+  if (serving_ || rings_.empty()) return {};
   serving_ = true;
   TRY(server_.resume());
   // A kick may have been consumed where nobody served.
-  for (unsigned queue : queues_) signal_eventfd(transport_.kick_fd(queue));
+  for (const net::Ring& ring : rings_) signal_eventfd(transport_.kick_fd(ring.queue));
   return {};
 }
 
 void RingService::pause(net::PauseReason reason) {
-  if (!std::exchange(serving_, false)) return;
+  bool served = std::exchange(serving_, false);
+  // One that goes on unaware since a hand-over is still to be stopped.
+  if (!served && reason == net::PauseReason::kHandover) return;
   server_.pause(reason);
-  for (unsigned queue : queues_) send_interrupt(queue);
+  for (const net::Ring& ring : rings_) send_interrupt(ring.queue);
 }
 
 void RingService::stop() {
   pause(net::PauseReason::kStop);
   server_.stop();
   drain_eventfd(error_.get());
-  queues_.clear();
+  rings_.clear();
 }
 
 Result<void> RingService::start_log() {
@@ -89,6 +91,15 @@ std::optional<virtio::QueuePosition> RingService::position(unsigned queue) const
   auto position = server_.position(queue);
   if (!position) return std::nullopt;
   return virtio::QueuePosition{.avail = position->avail, .used = position->used};
+}
+
+Result<void> RingService::check_rings() {
+  if (drain_eventfd(error_.get())) return fail("{}", kGivenUp);
+  for (const net::Ring& ring : rings_) {
+    auto at = position(ring.queue);
+    if (at) TRY(virtio::Queue::check_position(ring.size, ring_features_, *at));
+  }
+  return {};
 }
 
 }  // namespace pagurus::device

@@ -28,6 +28,7 @@ class RingService {
   // `worker` sends the interrupts of a queue from now on; it ends before the service.
   Result<void> watch(event::Worker& worker, unsigned queue);
 
+  static constexpr const char* kGivenUp = "its back end found a broken ring";
   // Signalled by the back end; until stop().
   int error_fd() const { return error_.get(); }
   // How many were sent for a queue.  Any thread.
@@ -47,6 +48,9 @@ class RingService {
   void stop_log();
   // Empty while the back end serves, and for a queue that was not started.
   std::optional<virtio::QueuePosition> position(unsigned queue) const;
+  // Of paused rings: an error if the back end has just given one up, or if one cannot have come to where it stands. How
+  // far some have come is told in RAM, where their driver can overwrite it.
+  Result<void> check_rings();
 
  private:
   RingService(net::RingServer& server, virtio::Transport& transport) : server_(server), transport_(transport) {}
@@ -57,7 +61,8 @@ class RingService {
   UniqueFd error_;
   std::vector<UniqueFd> calls_;                    // by queue
   std::vector<std::atomic<uint64_t>> interrupts_;  // by queue
-  std::vector<unsigned> queues_;                   // started
+  std::vector<net::Ring> rings_;                   // started
+  virtio::QueueFeatures ring_features_;            // theirs
   bool serving_ = false;
 };
 

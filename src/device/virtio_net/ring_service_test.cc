@@ -26,10 +26,11 @@ class FakeServer final : public net::RingServer {
   }
   void pause(net::PauseReason) override {
     serving = false;
-    for (net::Ring& ring : rings) ring.position = {.avail = 7, .used = 5};
+    for (net::Ring& ring : rings) ring.position = {.avail = 7, .used = used};
   }
   void stop() override { rings.clear(); }
   std::optional<net::RingPosition> position(unsigned queue) const override {
+    ++asked;
     auto ring = std::ranges::find(rings, queue, &net::Ring::queue);
     return serving || ring == rings.end() ? std::nullopt : std::optional(ring->position);
   }
@@ -52,9 +53,11 @@ class FakeServer final : public net::RingServer {
   net::RingOrigin origin = net::RingOrigin::kDriver;
   std::atomic<bool> serving = false;
   int resumed = 0;
+  uint16_t used = 5;
   bool logs = false;
   int collected = 0;
   bool broken = false;
+  mutable std::atomic<int> asked = 0;
 };
 
 struct RingServiceTest : VirtioNetTest {
@@ -137,6 +140,14 @@ TEST_F(RingServiceTest, a_ring_that_it_gives_up_needs_a_reset) {
   EXPECT_FALSE(needs_reset());
 }
 
+TEST_F(RingServiceTest, a_ring_that_it_gives_up_in_the_last_moment_is_known_to_the_next_process) {
+  start(0);
+  vmm->net->request_freeze();
+  signal_eventfd(server.rings[0].error_fd);
+  vmm->net->wait_frozen(net::PauseReason::kHandover);
+  EXPECT_TRUE(needs_reset());
+}
+
 TEST_F(RingServiceTest, one_that_fails_to_serve_needs_a_reset) {
   start(0);
   vmm->net->set_link(false);
@@ -192,6 +203,53 @@ TEST_F(RingServiceTest, pauses_while_the_number_of_pairs_changes) {
   EXPECT_EQ(vmm->backend.active_pairs, 2u);
   EXPECT_TRUE(eventually([&] { return server.serving.load(); }));
   EXPECT_EQ(server.resumed, before + 1);
+}
+
+TEST_F(RingServiceTest, is_not_asked_how_far_it_has_come_while_the_driver_may_change_what_it_serves) {
+  start(0);
+  (void)vmm->save();
+  EXPECT_EQ(server.asked, 0);
+  vmm->freeze();
+  (void)vmm->save();
+  EXPECT_GT(server.asked, 0);
+}
+
+TEST_F(RingServiceTest, a_driver_that_overwrites_how_far_its_ring_has_come_does_not_keep_itself_from_moving) {
+  start(0);
+  server.used = 5000;
+  vmm->freeze();
+  EXPECT_TRUE(needs_reset());
+  FakeServer other;
+  auto next = std::make_unique<Vmm>(ram, std::vector{wire.get(), wire.get()}, true, config, &other);
+  auto loaded = next->load(vmm->save());
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  next->net->thaw();
+  EXPECT_FALSE(other.serving);
+  vmm->net->thaw();
+  EXPECT_FALSE(server.serving);
+  server.used = 5;
+  restart_rings();
+  start_driver(0);
+  EXPECT_TRUE(server.serving);
+}
+
+TEST_F(RingServiceTest, one_that_went_on_in_a_hand_over_is_stopped_by_a_pause_and_by_a_link_that_is_down) {
+  start(0);
+  vmm->freeze();
+  auto state = vmm->save();
+  for (bool link_down : {false, true}) {
+    FakeServer other;
+    auto next = std::make_unique<Vmm>(ram, std::vector{wire.get(), wire.get()}, true, config, &other);
+    ASSERT_TRUE(next->load(state));
+    other.serving = true;
+    if (link_down) {
+      next->net->set_link(false);
+      next->net->thaw();
+    } else {
+      next->freeze();
+    }
+    EXPECT_FALSE(other.serving);
+  }
 }
 
 TEST_F(RingServiceTest, another_process_goes_on_where_it_paused) {

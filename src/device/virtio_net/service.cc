@@ -45,7 +45,7 @@ void VirtioNet::on_announce() {
 
 // Of a back end that serves the rings.
 void VirtioNet::on_ring_error() {
-  if (drain_eventfd(ring_service_->error_fd()) && serving()) give_up("its back end found a broken ring");
+  if (drain_eventfd(ring_service_->error_fd()) && serving()) give_up(RingService::kGivenUp);
 }
 
 void VirtioNet::give_up(const char* why) {

@@ -109,7 +109,13 @@ void VirtioNet::wait_frozen(net::PauseReason reason) {
     pair->unwatch();
     pair->interrupt_now();
   }
-  if (ring_service_) ring_service_->pause(reason);
+  if (!ring_service_) return;
+  ring_service_->pause(reason);
+  auto whole = ring_service_->check_rings();
+  if (whole || !serving()) return;
+  context_.broken = true;
+  transport_->needs_reset(whole.error().message().c_str());
+  ring_service_->pause(net::PauseReason::kStop);
 }
 
 void VirtioNet::thaw() {
@@ -364,8 +370,9 @@ std::optional<virtio::QueuePosition> VirtioNet::position(unsigned queue) const {
   if (!active_) return std::nullopt;
   if (control_ && queue == control_index_) return control_->position();
   if (queue / 2 >= pairs_.size()) return std::nullopt;
-  // While the back end serves, only it knows: whoever looks then does not need to be told exactly.
-  auto served = ring_service_ ? ring_service_->position(queue) : std::nullopt;
+  // While the back end serves, only it knows, and the first worker may be changing what it serves: whoever looks then
+  // does not need to be told exactly.
+  auto served = ring_service_ && paused_ ? ring_service_->position(queue) : std::nullopt;
   if (served) return served;
   return pairs_[queue / 2]->position(static_cast<Direction>(queue % 2));
 }
@@ -403,7 +410,10 @@ Result<void> VirtioNet::begin_session(virtio::Activation& activation) {
     pairs_[i]->begin(*std::move(rx), *std::move(tx), activation.features, likely_frame(activation.features));
   }
   if (ring_service_) TRY(ring_service_->start(rings, activation.features, activation.origin));
-  context_.filter.checks_vlans = (activation.features & kNetCtrlVlan) != 0;
+  {
+    std::lock_guard lock(settings_lock_);
+    context_.filter.checks_vlans = (activation.features & kNetCtrlVlan) != 0;
+  }
   set_active(active_pairs_);
   features_ = activation.features;
   active_ = true;
