@@ -259,6 +259,7 @@ Result<void> PciTransport::check_state(const TransportState& state) const {
   // A driver that is still choosing has been promised what the source offered.
   bool agreed = (state.status & kStatusFeaturesOk) != 0;
   bool choosing = !agreed && (state.status & kStatusDriver) != 0;
+  if (!agreed && (state.status & kStatusDriverOk) != 0) return fail("a driver is up that has agreed on no features");
   uint64_t promised = agreed ? state.driver_features : choosing ? state.offered_features : 0;
   uint64_t lacking = promised & ~device_.features();
   if (lacking != 0) {

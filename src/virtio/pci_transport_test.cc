@@ -250,6 +250,16 @@ TEST_F(PciTransportTest, a_state_that_does_not_fit_is_refused) {
   auto loaded = other.transport->load(spoiled);
   ASSERT_FALSE(loaded);
   EXPECT_NE(loaded.error().message().find("used ring"), std::string::npos) << loaded.error().message();
+
+  // A driver that is up without features agreed on, which could be any.
+  vmstate::Reader whole(writer.bytes(), {});
+  auto state = *vmstate::read_state<TransportState>(whole);
+  state.status = kStatusAcknowledge | kStatusDriverOk;
+  state.driver_features = ~uint64_t{0};
+  vmstate::Writer altered;
+  vmstate::write_state(altered, state);
+  vmstate::Reader unagreed(altered.bytes(), {});
+  EXPECT_FALSE(other.transport->load(unagreed));
 }
 
 }  // namespace
