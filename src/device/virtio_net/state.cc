@@ -52,7 +52,6 @@ Result<void> VirtioNetState::validate() const {
   if (!mac.empty() && mac.size() != sizeof(MacAddress)) return fail("a MAC address of {} bytes", mac.size());
   if (!vlans.empty() && vlans.size() != RxFilter::kVlans / 64) return fail("{} words of VLANs", vlans.size());
   if (active_pairs == 0) return fail("no queue pair is active");
-  if (active_pairs == 0) return fail("no queue pair is active");
   if (whole(held_frame) && std::ranges::all_of(further_held_frames, whole)) return {};
   return fail("a held frame has not even the {} bytes of its header", kNetHeaderBytes);
 }
