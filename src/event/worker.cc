@@ -59,17 +59,15 @@ void Worker::remove(int fd) {
 }
 
 void Worker::request_freeze() {
-  {
-    std::lock_guard lock(lock_);
-    if (state_ != State::kRunning) return;
-    state_ = State::kFreezing;
-  }
-  signal_eventfd(wake_.get());
+  std::lock_guard lock(lock_);
+  if (state_ != State::kRunning) return;
+  state_ = serving_ ? State::kFreezing : State::kFrozen;
+  outdated_ = true;
 }
 
 void Worker::wait_frozen() {
   std::unique_lock lock(lock_);
-  changed_.wait(lock, [this] { return state_ == State::kFrozen && parked_; });
+  changed_.wait(lock, [this] { return state_ == State::kFrozen; });
 }
 
 void Worker::thaw() {
@@ -83,7 +81,7 @@ void Worker::thaw() {
 
 bool Worker::frozen() const {
   std::lock_guard lock(lock_);
-  return state_ == State::kFrozen && parked_;
+  return state_ == State::kFrozen;
 }
 
 bool Worker::asked_to_freeze() const {
@@ -93,33 +91,34 @@ bool Worker::asked_to_freeze() const {
 
 void Worker::thread_main(const std::string& name) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
-  while (park_if_asked()) serve_once();
+  while (begin_waiting()) {
+    // One event at a time: a callback may remove another entry, whose pointer must not be in hand.
+    epoll_event event{};
+    int count = ::epoll_wait(epoll_.get(), &event, 1, -1);
+    if (!end_waiting() || count <= 0) continue;
+    static_cast<Entry*>(event.data.ptr)->callback(event.events);
+    retired_.clear();
+  }
 }
 
-// Returns false when the thread is to end.
-bool Worker::park_if_asked() {
+// Stays while the worker is frozen.  Returns false when the thread is to end.
+bool Worker::begin_waiting() {
   std::unique_lock lock(lock_);
-  if (state_ == State::kFreezing) state_ = State::kFrozen;
-  if (state_ == State::kFrozen) {
-    parked_ = true;
+  serving_ = false;
+  if (state_ == State::kFreezing) {
+    state_ = State::kFrozen;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return state_ != State::kFrozen; });
-    parked_ = false;
   }
+  changed_.wait(lock, [this] { return state_ != State::kFrozen; });
+  outdated_ = false;
   return state_ != State::kStopping;
 }
 
-void Worker::serve_once() {
-  // One event at a time: a callback may remove another entry, whose pointer must not be in hand.
-  epoll_event event{};
-  int count = ::epoll_wait(epoll_.get(), &event, 1, -1);
-  if (count <= 0) return;
-  if (event.data.ptr == nullptr) {
-    drain_eventfd(wake_.get());
-    return;
-  }
-  static_cast<Entry*>(event.data.ptr)->callback(event.events);
-  retired_.clear();
+// Returns whether the event may be served.  If not it is reported again, by an entry that is still there.
+bool Worker::end_waiting() {
+  std::lock_guard lock(lock_);
+  serving_ = state_ == State::kRunning && !outdated_;
+  return serving_;
 }
 
 }  // namespace pagurus::event

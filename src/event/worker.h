@@ -6,7 +6,8 @@
 //   frozen ──thaw()──▶ running ──request_freeze()──▶ freezing ──(callback in progress ends)──▶ frozen
 //
 // While it is frozen no callback runs and the thread touches nothing; file descriptors may be added
-// and removed only then, or from a callback of the worker itself.
+// and removed only then, or from a callback of the worker itself.  One that waits for events is frozen
+// where it is: a pause does not wake it.
 //
 // Threads: the owner's threads, one at a time (its lock sees to that), call everything; callbacks
 // run on the worker's thread.
@@ -64,19 +65,21 @@ class Worker {
 
   Worker(UniqueFd epoll, UniqueFd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
   void thread_main(const std::string& name);
-  bool park_if_asked();
-  void serve_once();
+  bool begin_waiting();
+  bool end_waiting();
 
   UniqueFd epoll_;
-  UniqueFd wake_;
+  UniqueFd wake_;  // ends the wait for the end of the thread
   // Touched by the worker's thread while running, by the controlling thread while frozen.
   std::vector<std::unique_ptr<Entry>> entries_;
   // Removed, and kept until no callback can be running in them.
   std::vector<std::unique_ptr<Entry>> retired_;
   mutable std::mutex lock_;
   std::condition_variable changed_;
-  State state_ = State::kFrozen;  // guarded by lock_
-  bool parked_ = false;           // guarded by lock_
+  // Guarded by lock_.
+  State state_ = State::kFrozen;
+  bool serving_ = false;   // a callback is running, or about to
+  bool outdated_ = false;  // what the thread waits for may have been removed
   std::thread thread_;
 };
 

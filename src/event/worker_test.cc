@@ -63,6 +63,24 @@ TEST(Worker, freeze_and_thaw_many_times_under_load) {
   }
 }
 
+TEST(Worker, what_was_removed_while_frozen_is_not_served) {
+  auto worker = *Worker::create("test");
+  std::atomic<int> calls = 0;
+  for (int i = 0; i < 500; ++i) {
+    auto event = *make_eventfd();
+    ASSERT_TRUE(worker->add(event.get(), EPOLLIN, [&](uint32_t) { ++calls; }));
+    worker->thaw();
+    signal_eventfd(event.get());
+    worker->freeze();
+    worker->remove(event.get());
+    int before = calls;
+    worker->thaw();
+    std::this_thread::yield();
+    worker->freeze();
+    ASSERT_EQ(calls, before);
+  }
+}
+
 TEST(Worker, a_callback_may_remove_itself) {
   auto worker = *Worker::create("test");
   auto event = *make_eventfd();
