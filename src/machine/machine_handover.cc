@@ -63,7 +63,10 @@ SavedSection section_of(std::string name, const vmstate::Writer& writer, bool re
 }
 
 // The section of a movable's early state.
-std::string early_name(const MovableInfo& movable) { return "early " + movable.name; }
+std::string early_name(const std::string& movable) { return "early " + movable; }
+
+std::string netdev_name(const net::Backend& netdev) { return "netdev " + netdev.id(); }
+std::string console_name(const SerialPlan& serial) { return "console " + serial.id; }
 
 void add_nic_facts(std::vector<Fact>& facts, unsigned slot, const device::VirtioNetConfig& nic, unsigned pairs) {
   facts.push_back({fmt::format("device at 00:{:02x}.0", slot), fmt::format("virtio-net-pci,id={}", nic.id)});
@@ -167,21 +170,29 @@ MovableInfo Machine::Impl::describe(std::string name, std::string_view device, s
           .movable = &movable};
 }
 
+std::vector<Machine::Impl::Named> Machine::Impl::named_movables() const {
+  std::vector<Named> named;
+  for (net::Backend* netdev : board_->plan().network()) named.push_back({netdev_name(*netdev), netdev});
+  const SerialPlan& serial = board_->plan().serial;
+  named.push_back({console_name(serial), serial.backend.get()});
+  return named;
+}
+
 std::vector<MovableInfo> Machine::Impl::movables() const {
   std::vector<MovableInfo> infos;
   for (const auto& nic : board_->plan().nics) {
-    infos.push_back(describe("netdev " + nic.backend->id(), "virtio-net", nic.backend->kind(),
-                             nic.config.backend_transfer, *nic.backend));
+    infos.push_back(describe(netdev_name(*nic.backend), "virtio-net", nic.backend->kind(), nic.config.backend_transfer,
+                             *nic.backend));
     infos.back().announced = nic.backend->announced();
   }
   for (const auto& netdev : board_->plan().netdevs) {
-    infos.push_back(describe("netdev " + netdev->id(), "virtio-net", netdev->kind(),
+    infos.push_back(describe(netdev_name(*netdev), "virtio-net", netdev->kind(),
                              transfer_default(type_, "virtio-net-pci"), *netdev));
     infos.back().announced = netdev->announced();
   }
   const SerialPlan& serial = board_->plan().serial;
   infos.push_back(
-      describe("console " + serial.id, "isa-serial", serial.backend->kind(), serial.backend_transfer, *serial.backend));
+      describe(console_name(serial), "isa-serial", serial.backend->kind(), serial.backend_transfer, *serial.backend));
   return infos;
 }
 
@@ -203,12 +214,12 @@ SavedSection Machine::Impl::save_device(const DeviceSection& device) const {
 std::vector<SavedSection> Machine::Impl::save_rehearsal(const std::set<std::string>& transfer) {
   std::vector<SavedSection> saved{save_struct(kVcpuSection, kvm::VcpuStates{board_->vcpus().pristine_all()})};
   for (const auto& device : devices()) saved.push_back(save_device(device));
-  for (const auto& movable : movables()) {
+  for (const auto& movable : named_movables()) {
     const vmstate::Description* early = movable.movable->early();
     if (early == nullptr || !transfer.contains(movable.name)) continue;
     vmstate::Writer writer(type_.version_of(*early));
     movable.movable->save_early(writer);
-    saved.push_back(section_of(early_name(movable), writer, false));
+    saved.push_back(section_of(early_name(movable.name), writer, false));
   }
   return saved;
 }
@@ -242,7 +253,7 @@ void Machine::Impl::freeze() {
     note(Event::kStop);
     board_->halt(net::PauseReason::kHandover);
   }
-  for (const auto& movable : movables()) movable.movable->freeze();
+  for (const auto& movable : named_movables()) movable.movable->freeze();
   state_ = RunState::kFinishMigrate;
 }
 
@@ -260,7 +271,7 @@ Result<std::vector<SavedSection>> Machine::Impl::save(const std::set<std::string
   auto vm = TRY(board_->vm().save());
   saved.push_back(save_struct(kVmSection, vm));
   for (const auto& device : devices()) saved.push_back(save_device(device));
-  for (const auto& movable : movables()) {
+  for (const auto& movable : named_movables()) {
     if (!transfer.contains(movable.name)) continue;
     const vmstate::Description* description = TRY(movable.movable->movable());
     vmstate::Writer writer(type_.version_of(*description));
@@ -288,7 +299,7 @@ void Machine::Impl::release(Left left) {
   if (may_continue_) return;
   request_ = GuestRequest::kNone;
   // What did not leave stays frozen, and ends with this process: its down script, its terminal's mode.
-  for (const auto& movable : movables()) {
+  for (const auto& movable : named_movables()) {
     if (transferred_.contains(movable.name)) movable.movable->release();
   }
 }
@@ -302,10 +313,10 @@ Result<void> Machine::Impl::attach_ram(UniqueFd memfd) {
 
 Result<void> Machine::Impl::open_untransferred(const std::set<std::string>& transfer) {
   for (net::Backend* netdev : board_->plan().network()) {
-    if (!transfer.contains("netdev " + netdev->id())) TRY(netdev->open());
+    if (!transfer.contains(netdev_name(*netdev))) TRY(netdev->open());
   }
   SerialPlan& serial = board_->plan().serial;
-  if (!transfer.contains("console " + serial.id)) TRY(serial.backend->open());
+  if (!transfer.contains(console_name(serial))) TRY(serial.backend->open());
   return {};
 }
 
@@ -322,10 +333,10 @@ Result<void> Machine::Impl::load_device(const DeviceSection& device, LoadedSecti
 }
 
 Result<void> Machine::Impl::adopt_early(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer) {
-  for (const auto& movable : movables()) {
+  for (const auto& movable : named_movables()) {
     const vmstate::Description* early = movable.movable->early();
     if (early == nullptr || !transfer.contains(movable.name)) continue;
-    auto section = take_if_there(sections, early_name(movable));
+    auto section = take_if_there(sections, early_name(movable.name));
     if (!section) continue;
     TRY(read_section(*section, *early, Turn::kRehearsal,
                      [&](vmstate::Reader& reader) { return movable.movable->adopt_early(reader); }));
@@ -353,7 +364,7 @@ Result<void> Machine::Impl::load_rehearsal(std::vector<LoadedSection> sections, 
 
 Result<void> Machine::Impl::adopt_back_ends(std::vector<LoadedSection>& sections,
                                             const std::set<std::string>& transfer) {
-  for (const auto& movable : movables()) {
+  for (const auto& movable : named_movables()) {
     if (!transfer.contains(movable.name)) continue;
     auto section = TRY(take(sections, movable.name));
     const vmstate::Description* description = TRY(movable.movable->movable());
@@ -387,6 +398,8 @@ Result<void> Machine::Impl::load(std::vector<LoadedSection> sections, const std:
 
 // What nobody has taken.
 Result<void> Machine::Impl::pass_over(const std::vector<LoadedSection>& rest) const {
+  // In the pause: their declarations as texts take longer than anything else here.
+  if (rest.empty()) return {};
   auto known = sections();
   for (const LoadedSection& section : rest) {
     bool twice = std::ranges::count(known, section.name, &SectionInfo::name) != 0;
@@ -416,7 +429,7 @@ int64_t Machine::Impl::enter(Enter how) {
 void Machine::Impl::announce() {
   std::set<std::string> moved;
   for (auto& nic : board_->nics()) {
-    bool same_wire = transferred_.contains("netdev " + nic->backend().id());
+    bool same_wire = transferred_.contains(netdev_name(nic->backend()));
     if (same_wire) continue;
     nic->renew_backend();
     nic->announce();

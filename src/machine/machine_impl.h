@@ -163,6 +163,12 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   Result<void> pass_over(const std::vector<LoadedSection>& sections) const;
   Result<void> adopt_early(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
   Result<void> adopt_back_ends(std::vector<LoadedSection>& sections, const std::set<std::string>& transfer);
+  // Those of movables(), without what the pause has no use for.
+  struct Named {
+    std::string name;
+    vmstate::Movable* movable;
+  };
+  std::vector<Named> named_movables() const;
   MovableInfo describe(std::string name, std::string_view device, std::string_view kind, bool takes_part,
                        vmstate::Movable& movable) const;
 
