@@ -57,7 +57,8 @@ Result<void> Vcpu::initialize() {
   attribute.group = KVM_VCPU_TSC_CTRL;
   attribute.attr = KVM_VCPU_TSC_OFFSET;
   has_tsc_offset_ = ::ioctl(fd_.get(), KVM_HAS_DEVICE_ATTR, &attribute) == 0;
-  vm_.set_host_tsc_khz(static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0)));
+  tsc_khz_ = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0));
+  vm_.set_host_tsc_khz(tsc_khz_);
 
   CpuidExtras extras{.tsc_deadline = system.capability(KVM_CAP_TSC_DEADLINE_TIMER) > 0};
   TRY(set_cpuid(host_cpuid(system.supported_cpuid(), topology_, extras)));
@@ -84,6 +85,7 @@ Result<void> Vcpu::set_cpuid(const std::vector<CpuidEntry>& entries) {
   }
   TRY_KVM(fd_.get(), KVM_SET_CPUID2, list);
   cpuid_ = entries;
+  rehearsed_.reset();
   return {};
 }
 
@@ -92,7 +94,7 @@ Result<void> Vcpu::set_default_msrs() {
   for (Msr msr : {Msr{kMsrMiscEnable, kFastStrings}, Msr{kMsrMtrrDefType, kMtrrEnabledWriteBack}}) {
     if (std::ranges::binary_search(msr_indices_, msr.index)) defaults.push_back(msr);
   }
-  return write_msrs(defaults, LoadScope::kAll);
+  return write_msrs(defaults, LoadScope::kAll, {});
 }
 
 Result<void> Vcpu::set_boot(const Linux64Boot& boot) {
@@ -122,6 +124,7 @@ Result<void> Vcpu::set_boot(const PvhBoot& boot) {
 }
 
 Exit Vcpu::run() {
+  rehearsed_.reset();
   if (::ioctl(fd_.get(), KVM_RUN, 0) == 0) return decode_exit(*run_, {area_.data(), area_.size()});
   // EAGAIN: a processor that waited for the guest to start it has been started.
   if (errno == EINTR || errno == EAGAIN) return InterruptedExit{};

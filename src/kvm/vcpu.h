@@ -82,7 +82,7 @@ class Vcpu {
   Result<void> check_tsc_frequency(uint32_t khz) const;
   Result<void> load_parts(const VcpuState& state, LoadScope scope);
   Result<std::vector<Msr>> read_msrs(std::span<const uint32_t> indices) const;
-  Result<void> write_msrs(const std::vector<Msr>& msrs, LoadScope scope);
+  Result<void> write_msrs(std::span<const Msr> msrs, LoadScope scope, std::span<const Msr> held);
   Result<void> write_registers(const Registers& registers);
   Result<SystemRegisters> read_system_registers() const;
   Result<void> write_system_registers(const SystemRegisters& registers);
@@ -98,9 +98,12 @@ class Vcpu {
   kvm_run* run_ = nullptr;  // in area_
   bool has_sregs2_ = false;
   bool has_tsc_offset_ = false;
+  uint32_t tsc_khz_ = 0;               // as KVM has it
   std::vector<CpuidEntry> cpuid_;      // as set last
   std::vector<uint32_t> msr_indices_;  // those that can be read and written back
   VcpuState pristine_;                 // as created; its CPUID is what this host offers
+  // What it holds, if that was loaded once since it ran, or since it was created.
+  std::unique_ptr<VcpuState> rehearsed_;
 };
 
 }  // namespace pagurus::kvm

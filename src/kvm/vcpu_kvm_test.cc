@@ -250,6 +250,38 @@ TEST_F(OnKvm, a_saved_guest_goes_on_where_it_was_saved) {
   EXPECT_EQ(first->at(0).tsc_offset, third->at(0).tsc_offset);
 }
 
+TEST_F(OnKvm, a_state_loaded_over_another_leaves_nothing_of_it) {
+  Machine machine = make(1);
+  auto plain = machine.vcpus->save_all();
+  ASSERT_TRUE(plain);
+  auto changed = *plain;
+  changed[0].debug_registers.db[0] = 0x1000;
+  constexpr uint32_t kKernelGsBase = 0xc0000102;
+  auto gs = std::ranges::find(changed[0].msrs, kKernelGsBase, &Msr::index);
+  ASSERT_NE(gs, changed[0].msrs.end());
+  gs->value = 0x12345000;
+  constexpr size_t kXmm0 = 160, kXstateBv = 512;  // SDM volume 1, 13.4
+  changed[0].xsave[kXmm0] = 7;
+  changed[0].xsave[kXstateBv] |= 3;
+  auto check = [&](const VcpuState& wanted) {
+    auto now = machine.vcpus->save_all();
+    ASSERT_TRUE(now);
+    EXPECT_EQ(now->at(0).debug_registers, wanted.debug_registers);
+    EXPECT_EQ(now->at(0).xsave[kXmm0], wanted.xsave[kXmm0]);
+    auto msr = std::ranges::find(now->at(0).msrs, kKernelGsBase, &Msr::index);
+    EXPECT_EQ(msr->value, std::ranges::find(wanted.msrs, kKernelGsBase, &Msr::index)->value);
+  };
+  for (const auto& states : {*plain, changed}) {
+    for (const auto& last : {changed, *plain}) {
+      ASSERT_TRUE(machine.vcpus->load_all(states, Origin::kThisHost));
+      ASSERT_TRUE(machine.vcpus->load_all(last, Origin::kThisHost));
+      check(last[0]);
+      ASSERT_TRUE(machine.vcpus->load_all(states, Origin::kThisHost));
+      check(states[0]);
+    }
+  }
+}
+
 TEST_F(OnKvm, a_triple_fault_is_told_and_parks_the_vcpu) {
   Machine machine = boot(1);
   // An undefined instruction, and no table that says who handles it.

@@ -10,6 +10,7 @@
 //          events, MP state
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "kvm/kvm_api.h"
 #include "kvm/vcpu.h"
@@ -137,6 +138,8 @@ Kernel to_kernel(const SystemRegisters& s) {
   return k;
 }
 
+kvm_msr_entry to_kernel(const Msr& msr) { return {.index = msr.index, .reserved = 0, .data = msr.value}; }
+
 Events from_kernel(const kvm_vcpu_events& e) {
   return {.exception_injected = e.exception.injected,
           .exception_nr = e.exception.nr,
@@ -184,6 +187,8 @@ kvm_vcpu_events to_kernel(const Events& e, MpState mp_state) {
 
 Result<VcpuState> Vcpu::save() {
   int fd = fd_.get();
+  // An INIT that is under way is carried out.
+  rehearsed_.reset();
   VcpuState state{.id = id(), .cpuid = cpuid_};
   kvm_mp_state mp_state{};
   TRY_KVM(fd, KVM_GET_MP_STATE, &mp_state);
@@ -212,8 +217,15 @@ Result<VcpuState> Vcpu::save() {
     TRY_KVM(fd, KVM_GET_XSAVE, state.xsave.data());
   }
   TRY_KVM(fd, KVM_GET_LAPIC, state.lapic.data());
-  state.msrs = TRY(read_msrs(msr_indices_));
   TRY(save_tsc(state));
+  // The guest's TSC goes with the others: each ioctl in the pause counts.
+  auto indices = msr_indices_;
+  if (has_tsc_offset_) indices.push_back(kMsrTsc);
+  state.msrs = TRY(read_msrs(indices));
+  if (has_tsc_offset_) {
+    state.guest_tsc = state.msrs.back().value;
+    state.msrs.pop_back();
+  }
   return state;
 }
 
@@ -253,30 +265,41 @@ Result<void> Vcpu::reset() {
   return load_parts(pristine_, LoadScope::kReset);
 }
 
+// Of the second load since the vCPU ran, which is the real one after a rehearsal, only what differs is set, where
+// nothing else that is set has an effect on it.
 Result<void> Vcpu::load_parts(const VcpuState& state, LoadScope scope) {
   int fd = fd_.get();
+  auto held = std::exchange(rehearsed_, nullptr);
+  if (scope == LoadScope::kReset) held.reset();
   TRY(write_system_registers(state.system_registers));
   TRY(write_registers(state.registers));
-  kvm_debugregs debug{};
-  std::ranges::copy(state.debug_registers.db, debug.db);
-  debug.dr6 = state.debug_registers.dr6;
-  debug.dr7 = state.debug_registers.dr7;
-  TRY_KVM(fd, KVM_SET_DEBUGREGS, &debug);
-  kvm_xcrs xcrs{};
-  CHECK(state.xcrs.size() <= std::size(xcrs.xcrs), "the declaration limits xcrs");
-  for (const Xcr& xcr : state.xcrs) xcrs.xcrs[xcrs.nr_xcrs++] = {.xcr = xcr.index, .reserved = 0, .value = xcr.value};
-  TRY_KVM(fd, KVM_SET_XCRS, &xcrs);
-  // The kernel reads as many bytes as its own area has.
-  std::vector<uint8_t> xsave = state.xsave;
-  xsave.resize(vm_.xsave_size());
-  TRY_KVM(fd, KVM_SET_XSAVE, xsave.data());
+  if (!held || held->debug_registers != state.debug_registers) {
+    kvm_debugregs debug{};
+    std::ranges::copy(state.debug_registers.db, debug.db);
+    debug.dr6 = state.debug_registers.dr6;
+    debug.dr7 = state.debug_registers.dr7;
+    TRY_KVM(fd, KVM_SET_DEBUGREGS, &debug);
+  }
+  if (!held || held->xcrs != state.xcrs) {
+    kvm_xcrs xcrs{};
+    CHECK(state.xcrs.size() <= std::size(xcrs.xcrs), "the declaration limits xcrs");
+    for (const Xcr& xcr : state.xcrs) xcrs.xcrs[xcrs.nr_xcrs++] = {.xcr = xcr.index, .reserved = 0, .value = xcr.value};
+    TRY_KVM(fd, KVM_SET_XCRS, &xcrs);
+  }
+  if (!held || held->xcrs != state.xcrs || held->xsave != state.xsave) {
+    // The kernel reads as many bytes as its own area has.
+    std::vector<uint8_t> xsave = state.xsave;
+    xsave.resize(vm_.xsave_size());
+    TRY_KVM(fd, KVM_SET_XSAVE, xsave.data());
+  }
   if (scope == LoadScope::kAll) TRY(load_tsc(state));
   TRY_KVM(fd, KVM_SET_LAPIC, state.lapic.data());
-  TRY(write_msrs(state.msrs, scope));
+  TRY(write_msrs(state.msrs, scope, held ? std::span(held->msrs) : std::span<const Msr>()));
   auto events = to_kernel(state.events, state.mp_state);
   TRY_KVM(fd, KVM_SET_VCPU_EVENTS, &events);
   kvm_mp_state mp_state{static_cast<uint32_t>(state.mp_state)};
   TRY_KVM(fd, KVM_SET_MP_STATE, &mp_state);
+  if (!held && scope == LoadScope::kAll) rehearsed_ = std::make_unique<VcpuState>(state);
   return {};
 }
 
@@ -341,19 +364,24 @@ Result<std::vector<Msr>> Vcpu::read_msrs(std::span<const uint32_t> indices) cons
   return msrs;
 }
 
-Result<void> Vcpu::write_msrs(const std::vector<Msr>& msrs, LoadScope scope) {
+// Without those that have the same value at the same place in `held`, but for clocks.
+Result<void> Vcpu::write_msrs(std::span<const Msr> msrs, LoadScope scope, std::span<const Msr> held) {
   CHECK(msrs.size() <= kMaxMsrs, "the declaration limits MSRs");
   MsrBuffer buffer;
   uint32_t count = 0;
   const Msr* deadline = nullptr;
-  for (const Msr& msr : msrs) {
+  for (size_t i = 0; i < msrs.size(); ++i) {
+    const Msr& msr = msrs[i];
     if (msr.index == kMsrTscDeadline) {
       deadline = &msr;
-    } else if (msr.index != kMsrTsc || scope == LoadScope::kAll) {
-      buffer.entries[count++] = {.index = msr.index, .reserved = 0, .data = msr.value};
+    } else if (msr.index == kMsrTsc) {
+      if (scope == LoadScope::kAll) buffer.entries[count++] = to_kernel(msr);
+    } else if (i >= held.size() || held[i] != msr) {
+      buffer.entries[count++] = to_kernel(msr);
     }
   }
-  if (deadline != nullptr) buffer.entries[count++] = {.index = kMsrTscDeadline, .reserved = 0, .data = deadline->value};
+  if (deadline != nullptr) buffer.entries[count++] = to_kernel(*deadline);
+  if (count == 0) return {};
   buffer.count = count;
   auto done = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_SET_MSRS, &buffer));
   if (done < count) {

@@ -44,12 +44,11 @@ Result<void> Vcpu::renew_tsc_offset() {
 }
 
 Result<void> Vcpu::save_tsc(VcpuState& state) const {
-  state.tsc_khz = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0));
+  state.tsc_khz = tsc_khz_;
   state.has_tsc_offset = has_tsc_offset_;
   if (!has_tsc_offset_) return {};
   auto attribute = tsc_offset_attribute(&state.tsc_offset);
   TRY_KVM(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute);
-  state.guest_tsc = TRY(read_tsc());
   return {};
 }
 
@@ -70,6 +69,7 @@ Result<uint64_t> Vcpu::tsc_shift(const VcpuState& state) {
   TRY_DOING(doing, load_tsc(shifted));
   VcpuState now;
   TRY_DOING(doing, save_tsc(now));
+  now.guest_tsc = TRY_DOING(doing, read_tsc());
   if (now.tsc_offset == shifted.tsc_offset) return shift;
 
   // A KVM that emulates guest code may take the offset and do nothing with it.
@@ -83,8 +83,8 @@ Result<uint64_t> Vcpu::tsc_shift(const VcpuState& state) {
 }
 
 Result<void> Vcpu::load_tsc(const VcpuState& state) {
-  auto khz = static_cast<uint32_t>(TRY_KVM(fd_.get(), KVM_GET_TSC_KHZ, 0));
-  if (khz != state.tsc_khz) TRY_KVM(fd_.get(), KVM_SET_TSC_KHZ, state.tsc_khz);
+  if (tsc_khz_ != state.tsc_khz) TRY_KVM(fd_.get(), KVM_SET_TSC_KHZ, state.tsc_khz);
+  tsc_khz_ = state.tsc_khz;
   if (!state.has_tsc_offset) return {};
   uint64_t offset = state.tsc_offset;
   auto attribute = tsc_offset_attribute(&offset);
