@@ -115,7 +115,7 @@ def answers_of(command):
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_command_posted_before_a_hand_over_is_answered_after_it(boot, command, packed):
     """The first process never heard of it: it only lies in the ring."""
-    guest, process = boot(2, packed)
+    guest, process = boot(16, packed)
     if command[0] == "vlan-del":
         assert guest.control().control("vlan-add", *command[1:])["ack"] == 0
     completed = guest.ask("ctrl-result")["completed"]
@@ -135,7 +135,8 @@ def test_a_command_posted_before_a_hand_over_is_answered_after_it(boot, command,
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_commands_without_a_rest_are_all_answered_across_hand_overs(boot, command, packed):
     """The guest posts the next one as soon as it has an answer, so hand-overs find it in the middle of one."""
-    guest, process = boot(2, packed)
+    # It goes on to use all pairs that it booted with.
+    guest, process = boot(command[1] if command[0] == "pairs" else 16, packed)
     guest.control().control(*command, how="ctrl-post", times=100_000_000)
     before = guest.ask("ctrl-result")
     for _ in range(3):
