@@ -60,6 +60,9 @@ GOALS = (
          unit=" MiB"),
     Goal("private memory: QEMU's to ours", lambda r: _median(r["start"]["to_pagurus"]["qemu q35"]["private_kib"]), least=4),
     Goal("loss-free packet rate: QEMU's to ours", lambda r: _median(r["datapath"]["to_pagurus"]["cpr"]["rate"]), most=1),
+    Goal("packet throughput: QEMU's to ours", lambda r: _median(r["datapath"]["to_pagurus"]["cpr"]["throughput"]), most=1),
+    Goal("processor time per packet: QEMU's to ours", lambda r: _median(r["datapath"]["to_pagurus"]["cpr"]["vmm_us"]),
+         least=1),
     Goal("latency: QEMU's to ours", lambda r: _median(r["datapath"]["to_pagurus"]["cpr"]["latency_p50_us"]), least=1),
 )
 
