@@ -164,6 +164,11 @@ class StockGuest:
             prepare(destination)
             self._waiting.append(destination)
 
+    def end_destinations(self):
+        """Ends those that wait and are not needed."""
+        while self._waiting:
+            end(self._waiting.pop())
+
     def hand_over(self):
         """Moves the guest into the next waiting process, or a new one, and ends the old one.
 

@@ -11,7 +11,7 @@ import pytest
 
 import stock
 import stock_repeat
-from guest import find_highest_rate, give, hand_over, prepare, settled
+from guest import give, hand_over, prepare, settled
 from network import Tap
 from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
 from stock_traffic import EchoedStream, Iperf3, Ping, UdpProbe
@@ -27,9 +27,6 @@ VHOST = "vhost=on"
 PROBE_RATE = 60
 TIMES = 6
 PAUSES = 10
-HAND_OVERS = 20
-MOST = 1000
-PROMPT_S = 0.2
 NOBODY = 65534
 
 
@@ -139,58 +136,6 @@ def test_the_pause_against_one_without_vhost(stock_guest, directory):
         other.close()
     ratio = statistics.median(with_vhost) / statistics.median(without)
     print(f"pauses in ms, with vhost: {sorted(with_vhost)}, without: {sorted(without)}; medians' ratio {ratio:.2f}")
-
-
-def loss_free_rate(guest):
-    """The TAP's queue is short meanwhile: the usual one would hide what the guest cannot answer."""
-    guest.tap.set_queue(50)
-    rate = find_highest_rate(guest.tap.guest, MOST, step=4)["highest_loss_free_rate"]
-    guest.tap.set_queue(1000)
-    return rate
-
-
-def catches_up(guest):
-    """Whether the guest answers promptly again, within a minute.
-
-    Its own queue takes thousands of datagrams; one that is sent now is answered after all that wait there.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.connect((guest.tap.guest, 7))
-        udp.settimeout(60)
-        deadline = time.monotonic() + 60
-        while (sent := time.monotonic()) < deadline:
-            udp.send(b"?")
-            try:
-                udp.recv(100)
-            except TimeoutError:
-                return False
-            if time.monotonic() - sent < PROMPT_S:
-                return True
-    return False
-
-
-def cross(guest, rate):
-    """What becomes of datagrams at that rate that hand-overs cross; None if the guest cannot keep up with it any more."""
-    guest.start_destinations(HAND_OVERS)
-    with UdpProbe(guest.tap.guest, rate) as probe:
-        for _ in range(HAND_OVERS):
-            # The lab's one processor has little left at this rate: the next hand-over begins where the last one did.
-            if not catches_up(guest):
-                return None
-            guest.hand_over()
-        return probe.report(120)
-
-
-def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate(stock_guest):
-    """Where the guest cannot keep up, the machine has become slower since the rate was found; it is looked for again."""
-    for _ in range(3):
-        rate = 0.9 * loss_free_rate(stock_guest)
-        if report := cross(stock_guest, rate):
-            break
-    assert report, f"the guest cannot keep up with {rate:.0f} packets per second, which it did in the search"
-    print(f"{HAND_OVERS} hand-overs at {rate:.0f} packets per second: {report['lost']} of {report['sent']} lost, "
-          f"{report['duplicated']} duplicated, {report['reordered']} reordered")
-    assert (report["lost"], report["duplicated"], report["reordered"]) == (0, 0, 0), report
 
 
 def test_every_queue_pair_has_a_device_of_its_own(directory):
