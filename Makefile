@@ -132,7 +132,7 @@ bench-quick: build newer-qemu
 	@bench/run --quick --output build/bench-quick
 
 # Stock Linux guests need real hardware virtualization; without it they run in the lab.
-functional-stock: build kernels
+functional-stock: build kernels testpmd
 	@tests/functional/run stock
 
 # The nested test host itself, from outside.

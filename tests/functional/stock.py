@@ -182,6 +182,10 @@ class StockGuest:
         source.quit()
         return info
 
+    def lasting(self):
+        """The processes that a test may leave behind for the next one."""
+        return {self.vmm.pid}
+
     def close(self):
         """Ends all processes; tells what they said, if anything."""
         self.console.close()

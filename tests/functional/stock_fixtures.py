@@ -62,5 +62,5 @@ def nothing_left(stock_pool):
     """In place of the fixture for the probe guest: a test may leave its guest in another process, but only in one."""
     yield
     left = processes_of_this_run()
-    allowed = {stock_pool.guest.vmm.pid} if stock_pool.guest else set()
+    allowed = stock_pool.guest.lasting() if stock_pool.guest else set()
     assert left <= allowed, f"processes are left: {left - allowed}"
