@@ -31,8 +31,8 @@ class VhostUserGuest(stock.StockGuest):
         return super().lasting() | {self.peer.process.pid}
 
     def close(self):
-        self.peer.remove()
         super().close()
+        self.peer.remove()
 
 
 GUEST = VhostUserGuest

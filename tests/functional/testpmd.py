@@ -30,7 +30,7 @@ class Testpmd:
                  "--no-telemetry", "--file-prefix", directory.name, "--log-level", "lib.vhost.*:debug",
                  "--vdev", f"net_vhost0,iface={path},queues={pairs},client={int(client)}",
                  "--vdev", f"net_tap0,iface={tap.name}",
-                 "--", "--forward-mode=io", "--auto-start", "--nb-cores=1", "--total-num-mbufs=8192",
+                 "--", "--no-mlockall", "--forward-mode=io", "--auto-start", "--nb-cores=1", "--total-num-mbufs=8192",
                  f"--rxq={pairs}", f"--txq={pairs}"]
         with open(self.log_path, "w") as log:
             # It ends when its standard input does.
