@@ -327,13 +327,14 @@ Result<void> Tap::set_offloads(const Offloads& offloads) {
 }
 
 Result<const vmstate::Description*> Tap::movable() const {
-  if (!pending() && queues_[0].gone()) return fail("its TAP '{}' does not exist any more", ifname_);
+  if (!pending() && queues_[0].name().empty()) return fail("its TAP '{}' does not exist any more", ifname_);
   return config_.queues == 1 ? &TapState::description() : &TapQueuesState::description();
 }
 
 TapState Tap::state_of(const TapQueue& queue) const {
   TapState state;
-  state.ifname = ifname_;
+  // As it is called now; only the first queue is always attached and knows.
+  state.ifname = queues_[0].name();
   state.vnet_header = vnet_header_;
   state.vnet_header_size = vnet_header_ ? kVnetHeaderSize : 0;
   state.has_csum = offloads_.csum;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -38,9 +37,9 @@ Result<void> TapQueue::check_distinct(std::span<const int> fds, size_t index, co
   return {};
 }
 
-bool TapQueue::gone() const {
-  pollfd queue{.fd = descriptor_.get(), .events = 0, .revents = 0};
-  return ::poll(&queue, 1, 0) == 1 && (queue.revents & POLLERR) != 0;
+std::string TapQueue::name() const {
+  ifreq request{};
+  return ::ioctl(descriptor_.get(), TUNGETIFF, &request) == 0 ? request.ifr_name : "";
 }
 
 Result<void> TapQueue::attach(bool on) {

@@ -5,6 +5,7 @@
 #include <net/if.h>
 
 #include <span>
+#include <string>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -25,8 +26,9 @@ class TapQueue final : public Port {
 
   int descriptor() const { return descriptor_.get(); }
   bool attached() const { return attached_; }
-  // The TAP has been deleted; of a queue that is attached.
-  bool gone() const;
+  // The TAP's name, which may have changed since it was opened; empty if it has been deleted.  Of a queue that is
+  // attached.
+  std::string name() const;
   // Only for a queue of a multi-queue TAP.  What waits in a queue is lost when it is detached.
   Result<void> attach(bool on);
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import network
-from guest import UdpProbe, hand_over
+from guest import UdpProbe, hand_over, move
 from qmp import QmpError
 from vmm import eventually
 
@@ -282,6 +282,19 @@ def test_packets_for_a_paused_guest_arrive_in_the_next_process(guest):
         destination.qmp.command("cont")
         sock.settimeout(10)
         assert [sock.recv(100) for _ in range(50)] == [b"travelling %d" % n for n in range(50)]
+
+
+def test_a_tap_that_was_renamed_moves(guest):
+    process = guest.boot()
+    guest.ask()
+    network.ip("link", "set", guest.tap.name, "down")
+    network.ip("link", "set", guest.tap.name, "name", "renamed")
+    network.ip("link", "set", "renamed", "up")
+    guest.tap.name = "renamed"
+    for _ in range(2):
+        process = move(guest, process)
+        guest.ask()
+    process.quit()
 
 
 def test_a_tap_that_vanishes_under_the_guest_ends_nothing(guest):
