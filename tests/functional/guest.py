@@ -3,6 +3,7 @@
 import itertools
 import os
 import pathlib
+import socket
 import sys
 import time
 
@@ -189,15 +190,39 @@ def hand_over(source, destination, timeout=20.0):
     return info
 
 
-def move(guest, source, times=1, rest_s=0, **changes):
-    """Hands the guest over to new processes, one after the other, and ends the old ones; returns the last."""
+def catches_up(address, prompt_s=0.02, limit_s=10):
+    """Whether the guest answers promptly again, before the limit.
+
+    What is sent now is answered after all that waits for the guest by now, wherever that is.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.connect((address, 7))
+        udp.settimeout(limit_s)
+        deadline = time.monotonic() + limit_s
+        while (sent := time.monotonic()) < deadline:
+            udp.send(b"?")
+            try:
+                udp.recv(100)
+            except TimeoutError:
+                return False
+            if time.monotonic() - sent < prompt_s:
+                return True
+    return False
+
+
+def move(guest, source, times=1, catch_up=False, **changes):
+    """Hands the guest over to new processes, one after the other, and ends the old ones; returns the last.
+
+    catch_up: each hand-over begins when the guest has caught up with what came in the one before, if it ever does.
+    """
     for _ in range(times):
         destination = guest.destination(**changes)
         hand_over(source, destination)
         source.quit()
         guest.forget(source)
         source = destination
-        time.sleep(rest_s)
+        if catch_up:
+            catches_up(guest.tap.guest)
     return source
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from guest import MAC, move
-from test_multiqueue import check_at_nine_tenths_of_the_highest_rate
+from test_multiqueue import at_a_rate, check_at_nine_tenths_of_the_highest_rate
 from test_stream import Traffic
 from wire import DgramWire, Host, Plug
 
@@ -55,6 +55,7 @@ def check_at_nine_tenths(wire, guest, process):
         check_at_nine_tenths_of_the_highest_rate(guest, process, Plug.MOST).quit()
 
 
+@at_a_rate
 def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate_over_unix(make_guest, directory):
     wire, words = over_unix(directory)
     with wire.sock:
@@ -74,6 +75,7 @@ def connected_udp_sockets():
     return sockets
 
 
+@at_a_rate
 def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate_over_udp(make_guest):
     ours, theirs = connected_udp_sockets()
     with ours, theirs:

@@ -3,12 +3,9 @@
 A file of its own, and so a lab of its own: a busy one may freeze.
 """
 
-import socket
-import time
-
 import pytest
 
-from guest import find_highest_rate
+from guest import catches_up, find_highest_rate
 from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
 from stock_traffic import UdpProbe
 from test_stock_vhost import VhostGuest
@@ -19,7 +16,7 @@ pytestmark = pytest.mark.stock
 GUEST = VhostGuest
 HAND_OVERS = 20
 MOST = 1000
-PROMPT_S = 0.2
+PROMPT_S, LIMIT_S = 0.2, 60
 
 
 def loss_free_rate(guest):
@@ -35,33 +32,13 @@ def loss_free_rate(guest):
     return rate
 
 
-def catches_up(guest):
-    """Whether the guest answers promptly again, within a minute.
-
-    Its own queue takes thousands of datagrams; one that is sent now is answered after all that wait there.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.connect((guest.tap.guest, 7))
-        udp.settimeout(60)
-        deadline = time.monotonic() + 60
-        while (sent := time.monotonic()) < deadline:
-            udp.send(b"?")
-            try:
-                udp.recv(100)
-            except TimeoutError:
-                return False
-            if time.monotonic() - sent < PROMPT_S:
-                return True
-    return False
-
-
 def cross(guest, rate):
     """What becomes of datagrams at that rate that hand-overs cross; None if the guest cannot keep up with it any more."""
     guest.start_destinations(HAND_OVERS)
     with UdpProbe(guest.tap.guest, rate) as probe:
         for _ in range(HAND_OVERS):
             # The lab's one processor has little left at this rate: the next hand-over begins where the last one did.
-            if not catches_up(guest):
+            if not catches_up(guest.tap.guest, PROMPT_S, LIMIT_S):
                 guest.end_destinations()
                 return None
             guest.hand_over()

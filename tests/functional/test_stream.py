@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from guest import MAC, move, prepare
-from test_multiqueue import check_at_nine_tenths_of_the_highest_rate
+from test_multiqueue import at_a_rate, check_at_nine_tenths_of_the_highest_rate
 from wire import Host, Plug, StreamWire
 
 pytestmark = pytest.mark.probe
@@ -81,6 +81,7 @@ def test_a_client_s_connection_moves_twenty_times_under_traffic(make_guest, dire
     (directory / "net").unlink(missing_ok=True)
 
 
+@at_a_rate
 @pytest.mark.parametrize("listen", [listen_unix, listen_tcp])
 def test_twenty_hand_overs_at_nine_tenths_of_the_highest_rate(make_guest, directory, listen):
     sock, address = listen(directory)

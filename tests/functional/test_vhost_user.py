@@ -7,7 +7,7 @@ import pytest
 from flows import Flows
 from guest import UdpProbe, hand_over, move, prepare
 from qmp import QmpError
-from test_multiqueue import REST_S
+from test_multiqueue import at_a_rate
 from test_upgrade import Upgradable
 from testpmd import Testpmd
 from vmm import eventually
@@ -69,10 +69,11 @@ def loses_without_hand_overs(guest, rate):
     with UdpProbe(guest.tap.guest, rate=rate) as stream:
         for _ in range(HAND_OVERS // 2):
             guest.forget(guest.destination())
-            time.sleep(REST_S)
+            catches_up(guest.tap.guest)
     return stream.report["lost"] != 0
 
 
+@at_a_rate
 def test_hand_overs_at_nine_tenths_of_the_highest_rate_lose_nothing(serve):
     """The rings are the longest there are, for the same reason."""
     guest, peer = serve()
@@ -85,7 +86,7 @@ def test_hand_overs_at_nine_tenths_of_the_highest_rate_lose_nothing(serve):
         print(f"highest rate without loss, with processes that start and end: {rate:.0f} packets per second")
         seen = peer.seen()
         with UdpProbe(guest.tap.guest, rate=0.9 * rate) as stream:
-            process = move(guest, process, HAND_OVERS, REST_S)
+            process = move(guest, process, HAND_OVERS, catch_up=True)
         report = stream.report
         print(f"{HAND_OVERS} hand-overs at {0.9 * rate:.0f} packets per second: "
               f"{report['lost']} of {report['sent']} lost")
