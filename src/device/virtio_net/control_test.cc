@@ -526,6 +526,15 @@ TEST_F(SteeringTest, a_frame_goes_to_the_pair_of_its_hash_across_a_hand_over) {
   EXPECT_EQ(vmm->net->pair_counters()[5].rx_bytes, 6 * 60u);
 }
 
+TEST_F(SteeringTest, does_not_take_away_pairs_that_the_driver_has_asked_for) {
+  start_steered(rss(0, 0, 0));
+  ASSERT_EQ(command(4, 0, {kPairs, 0}, kControlQueue), 0);
+  ASSERT_EQ(command(4, 1, rss(0, 0, 0), kControlQueue), 0);
+  EXPECT_EQ(vmm->backend.active_pairs, kPairs);
+  ASSERT_EQ(command(4, 0, {1, 0}, kControlQueue), 0);
+  EXPECT_EQ(vmm->backend.active_pairs, 1u);
+}
+
 TEST_F(SteeringTest, a_frame_without_room_waits_also_across_a_hand_over) {
   start_steered(rss(2, 2, 2));
   send(0, flow_frame(1));

@@ -136,7 +136,8 @@ ControlAnswer VirtioNet::set_multiqueue(const ControlCommand& command) {
     case kMqRssConfig: {
       auto wanted = negotiated(kNetRss) ? RssCommand::parse(command.data) : std::nullopt;
       if (!wanted || wanted->transmit_pairs == 0) return ControlAnswer::kError;
-      return set_pairs(std::max<unsigned>(wanted->transmit_pairs, wanted->rss.pairs()), wanted->rss);
+      // Linux 6.1 tells here how many pairs it transmitted by at its start, and transmits by all it has asked for since.
+      return set_pairs(std::max({active_pairs_, unsigned{wanted->transmit_pairs}, wanted->rss.pairs()}), wanted->rss);
     }
     case kMqHashConfig: {
       auto wanted = negotiated(kNetHashReport) ? parse_hash_config(command.data) : std::nullopt;
