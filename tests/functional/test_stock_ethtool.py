@@ -7,7 +7,7 @@ import pytest
 from network import Tap
 from stock_fixtures import nothing_left, stock_guest, stock_pool  # noqa: F401
 from stock_traffic import Ping
-from test_stock_hotplug import MAC, wait_for_nic
+from test_stock_hotplug import MAC, unplug, wait_for_nic
 
 pytest_plugins = ["stock_repeat"]
 pytestmark = pytest.mark.stock
@@ -59,6 +59,7 @@ def test_the_pair_that_receives_is_the_one_that_the_driver_chose(stock_guest, se
         assert ping.lost() == 0
     by_pair = packets_by_pair(stock_guest, second)
     assert by_pair[1] >= 20 and by_pair[0] < 10, by_pair
+    unplug(stock_guest)
 
 
 def round_trips_us(guest):

@@ -121,11 +121,15 @@ def thread_count(pid):
 
 
 def private_kib(pid):
-    """Memory of the process that is not shared (guest RAM is shared), in KiB."""
+    """Memory of the process that is not shared, in KiB; not guest RAM, which counts as private while only one maps it."""
     total = 0
-    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith(("Private_Clean:", "Private_Dirty:")):
-            total += int(line.split()[1])
+    is_ram = False
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_ram = "memfd:" in line
+        elif words[0] in ("Private_Clean:", "Private_Dirty:") and not is_ram:
+            total += int(words[1])
     return total
 
 
