@@ -331,10 +331,9 @@ Result<const vmstate::Description*> Tap::movable() const {
   return config_.queues == 1 ? &TapState::description() : &TapQueuesState::description();
 }
 
-TapState Tap::state_of(const TapQueue& queue) const {
+TapState Tap::state_of(const TapQueue& queue, const std::string& ifname) const {
   TapState state;
-  // As it is called now; only the first queue is always attached and knows.
-  state.ifname = queues_[0].name();
+  state.ifname = ifname;
   state.vnet_header = vnet_header_;
   state.vnet_header_size = vnet_header_ ? kVnetHeaderSize : 0;
   state.has_csum = offloads_.csum;
@@ -349,12 +348,14 @@ TapState Tap::state_of(const TapQueue& queue) const {
 }
 
 Result<void> Tap::save(vmstate::Writer& writer) const {
+  // As it is called now; only the first queue is always attached and knows.  Asked once: it is the pause.
+  std::string ifname = queues_[0].name();
   if (config_.queues == 1) {
-    vmstate::write_state(writer, state_of(queues_[0]));
+    vmstate::write_state(writer, state_of(queues_[0], ifname));
     return {};
   }
   TapQueuesState state;
-  for (const TapQueue& queue : queues_) state.queues.push_back(state_of(queue));
+  for (const TapQueue& queue : queues_) state.queues.push_back(state_of(queue, ifname));
   vmstate::write_state(writer, state);
   return {};
 }

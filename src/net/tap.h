@@ -84,7 +84,7 @@ class Tap final : public Backend {
   Result<std::vector<UniqueFd>> open_queues();
   Result<UniqueFd> open_by_name(const std::string& name);
   Result<void> set_up(std::vector<UniqueFd> fds);
-  TapState state_of(const TapQueue& queue) const;
+  TapState state_of(const TapQueue& queue, const std::string& ifname) const;
   void close();
 
   TapConfig config_;
