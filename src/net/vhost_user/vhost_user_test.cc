@@ -107,6 +107,14 @@ class VhostUserTest : public ::testing::Test {
     for (int fd : writer.fds()) fds.push_back(*duplicate(fd));
     return {bytes, std::move(fds)};
   }
+  // From one that is frozen.
+  static Result<void> pass(const VhostUser& source, VhostUser& destination) {
+    vmstate::Writer writer;
+    TRY(source.save(writer));
+    std::vector<uint8_t> bytes;
+    auto reader = arrive(writer, bytes);
+    return destination.adopt(reader);
+  }
 
   void turn_until(const std::function<bool()>& done) {
     auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
@@ -255,13 +263,9 @@ TEST_F(VhostUserTest, offloads_stand_while_a_driver_is_there_in_the_next_process
   EXPECT_FALSE(source->set_offloads({}));
   source->ring_server()->pause(PauseReason::kHandover);
   source->freeze();
-  vmstate::Writer writer;
-  ASSERT_TRUE(source->save(writer));
-  std::vector<uint8_t> bytes;
-  auto reader = arrive(writer, bytes);
   auto destination = make();
   EXPECT_TRUE(destination->ram_ready(memory_));
-  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(pass(*source, *destination));
   ASSERT_TRUE(destination->ring_server()->start(rings(1), kFeatures, RingOrigin::kRestored));
   destination->thaw();
   source->release();
@@ -299,11 +303,7 @@ TEST_F(VhostUserTest, a_roll_back_is_no_message_to_the_peer_either) {
     auto destination = make();
     source->ring_server()->pause(PauseReason::kHandover);
     source->freeze();
-    vmstate::Writer writer;
-    ASSERT_TRUE(source->save(writer));
-    std::vector<uint8_t> bytes;
-    auto reader = arrive(writer, bytes);
-    ASSERT_TRUE(destination->adopt(reader));
+    ASSERT_TRUE(pass(*source, *destination));
     ASSERT_TRUE(destination->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kRestored));
     destination.reset();
     source->thaw();
@@ -319,13 +319,9 @@ TEST_F(VhostUserTest, a_guest_that_is_stopped_moves_with_the_positions_of_its_ri
   source->ring_server()->pause(PauseReason::kStop);
   source->freeze();
   peer_->take();
-  vmstate::Writer writer;
-  ASSERT_TRUE(source->save(writer));
-  std::vector<uint8_t> bytes;
-  auto reader = arrive(writer, bytes);
   auto destination = make();
   EXPECT_TRUE(destination->ram_ready(memory_));
-  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(pass(*source, *destination));
   EXPECT_FALSE(destination->ring_server()->take_kick(0)) << "the peer does not wait for one";
   ASSERT_TRUE(destination->ring_server()->start(rings(1, 3), kDriverFeatures, RingOrigin::kRestored));
   destination->thaw();
@@ -353,12 +349,8 @@ TEST_F(VhostUserTest, refuses_a_state_whose_rings_are_not_the_driver_s) {
   auto source = serving();
   source->ring_server()->pause(PauseReason::kHandover);
   source->freeze();
-  vmstate::Writer writer;
-  ASSERT_TRUE(source->save(writer));
-  std::vector<uint8_t> bytes;
-  auto reader = arrive(writer, bytes);
   auto destination = make();
-  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(pass(*source, *destination));
   auto other = rings(1);
   other[1].size = 128;
   auto started = destination->ring_server()->start(other, kDriverFeatures, RingOrigin::kRestored);
@@ -480,13 +472,9 @@ TEST_F(VhostUserServerTest, a_peer_after_a_hand_over_and_a_crash_is_given_what_t
   ASSERT_NE(region, 0u);
   source->ring_server()->pause(PauseReason::kHandover);
   source->freeze();
-  vmstate::Writer writer;
-  ASSERT_TRUE(source->save(writer));
-  std::vector<uint8_t> bytes;
-  auto reader = arrive(writer, bytes);
   auto destination = make_server();
   EXPECT_TRUE(destination->ram_ready(memory_));
-  auto adopted = destination->adopt(reader);
+  auto adopted = pass(*source, *destination);
   ASSERT_TRUE(adopted) << adopted.error().message();
   ASSERT_TRUE(destination->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kRestored));
   source->release();
@@ -551,13 +539,9 @@ TEST_F(VhostUserTest, a_broken_ring_is_told_to_whoever_holds_the_guest) {
   source->freeze();
   // While nobody looks.
   signal_eventfd(error.get());
-  vmstate::Writer writer;
-  ASSERT_TRUE(source->save(writer));
-  std::vector<uint8_t> bytes;
-  auto reader = arrive(writer, bytes);
   auto destination = make();
   EXPECT_TRUE(destination->ram_ready(memory_));
-  ASSERT_TRUE(destination->adopt(reader));
+  ASSERT_TRUE(pass(*source, *destination));
   ASSERT_TRUE(destination->ring_server()->start(rings(1), kDriverFeatures, RingOrigin::kRestored));
   source->release();
   destination->thaw();
