@@ -20,6 +20,8 @@ namespace {
 
 constexpr uint32_t kMsrTsc = 0x10;
 constexpr uint32_t kMsrTscDeadline = 0x6e0;
+// KVM's MAX_IO_MSRS, which is one too many.
+constexpr size_t kMostMsrsAtOnce = 255;
 
 static_assert(KVM_APIC_REG_SIZE == kLapicBytes);
 
@@ -30,6 +32,24 @@ struct MsrBuffer {
   kvm_msr_entry entries[kMaxMsrs];
 };
 static_assert(offsetof(MsrBuffer, entries) == sizeof(kvm_msrs));
+
+// Those of `wanted` that KVM takes. `call` has it do a whole buffer; it stops at the first that it refuses, and says
+// how many came before that.
+template <typename Call>
+Result<std::vector<kvm_msr_entry>> taken_msrs(std::span<const kvm_msr_entry> wanted, Call call) {
+  std::vector<kvm_msr_entry> taken;
+  while (!wanted.empty()) {
+    auto some = wanted.first(std::min(wanted.size(), kMostMsrsAtOnce));
+    MsrBuffer buffer;
+    buffer.count = static_cast<uint32_t>(some.size());
+    std::ranges::copy(some, buffer.entries);
+    auto done = static_cast<size_t>(TRY(call(buffer)));
+    taken.insert(taken.end(), buffer.entries, buffer.entries + done);
+    bool refused = done < some.size();
+    wanted = wanted.subspan(done + (refused ? 1 : 0));
+  }
+  return taken;
+}
 
 Registers from_kernel(const kvm_regs& r) {
   return {.rax = r.rax,
@@ -340,16 +360,16 @@ Result<void> Vcpu::write_system_registers(const SystemRegisters& registers) {
 // Which MSRs this vCPU has depends on its CPUID and on the host; asking is the only way to know.
 // One that cannot be written back could not be loaded either.
 Result<void> Vcpu::find_msrs() {
-  msr_indices_.clear();
+  std::vector<kvm_msr_entry> known;
   for (uint32_t index : vm_.system().msr_indices()) {
-    if (index == kMsrTsc && has_tsc_offset_) continue;
-    MsrBuffer buffer;
-    buffer.count = 1;
-    buffer.entries[0] = {.index = index, .reserved = 0, .data = 0};
-    if (TRY_KVM(fd_.get(), KVM_GET_MSRS, &buffer) != 1) continue;
-    if (TRY_KVM(fd_.get(), KVM_SET_MSRS, &buffer) != 1) continue;
-    msr_indices_.push_back(index);
+    if (index != kMsrTsc || !has_tsc_offset_) known.push_back({.index = index, .reserved = 0, .data = 0});
   }
+  auto read = [this](MsrBuffer& buffer) -> Result<int> { return TRY_KVM(fd_.get(), KVM_GET_MSRS, &buffer); };
+  auto write = [this](MsrBuffer& buffer) -> Result<int> { return TRY_KVM(fd_.get(), KVM_SET_MSRS, &buffer); };
+  auto readable = TRY(taken_msrs(known, read));
+  auto writable = TRY(taken_msrs(readable, write));
+  msr_indices_.clear();
+  for (const kvm_msr_entry& entry : writable) msr_indices_.push_back(entry.index);
   return {};
 }
 
