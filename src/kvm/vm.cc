@@ -24,10 +24,11 @@ kvm_ioeventfd make_ioeventfd(memory::GuestAddress address, int eventfd, uint32_t
 
 }  // namespace
 
-Result<std::unique_ptr<Vm>> Vm::create(const System& system) {
+Result<std::unique_ptr<Vm>> Vm::create(const System& system, const memory::GuestMemory* ram) {
   std::unique_ptr<Vm> vm(new Vm(system));
   vm->fd_.reset(TRY_DOING("creating a virtual machine", call(system.fd(), KVM_CREATE_VM, "KVM_CREATE_VM", 0)));
   vm->xsave_size_ = std::max<size_t>(sizeof(kvm_xsave), static_cast<size_t>(vm->capability(KVM_CAP_XSAVE2)));
+  if (ram != nullptr) TRY(vm->map_ram(*ram));
   TRY_DOING("creating a virtual machine", vm->create_devices());
   TRY(vm->save_chips(vm->pristine_));
   return vm;

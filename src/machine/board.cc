@@ -11,7 +11,7 @@ namespace pagurus::machine {
 Result<std::unique_ptr<Board>> Board::create(const Config& config, DevicePlan plan, BoardListener& listener) {
   auto memory = TRY(memory::GuestMemory::create(config.ram_size, config.ram_pages));
   std::unique_ptr<Board> board(new Board(std::move(memory), std::move(plan), listener));
-  TRY(board->build_platform(config.vcpus));
+  TRY(board->build_platform(config));
   TRY(board->build_nics());
   TRY(board->map_buses());
   return board;
@@ -22,9 +22,10 @@ Board::Board(memory::GuestMemory memory, DevicePlan plan, BoardListener& listene
 
 Board::~Board() = default;
 
-Result<void> Board::build_platform(unsigned vcpus) {
+Result<void> Board::build_platform(const Config& config) {
   system_ = std::make_unique<kvm::System>(TRY(kvm::System::open()));
-  vm_ = TRY(kvm::Vm::create(*system_));
+  if (!config.incoming) TRY(memory_.allocate());
+  vm_ = TRY(kvm::Vm::create(*system_, memory_.present() ? &memory_ : nullptr));
   msi_ = std::make_unique<bus::KvmMsiSink>(*vm_);
   doorbells_ = std::make_unique<bus::KvmDoorbells>(*vm_);
   serial_line_ = std::make_unique<bus::KvmEdgeLine>(*vm_, kvm::Gsi{layout::kSerialGsi});
@@ -35,7 +36,7 @@ Result<void> Board::build_platform(unsigned vcpus) {
     hotplug_ = std::make_unique<device::PciHotplug>(static_cast<device::EjectSink&>(*this), *hotplug_line_);
   }
   serial_ = std::make_unique<device::Uart16550>(*plan_.serial.backend, *serial_line_);
-  vcpus_ = TRY(kvm::VcpuSet::create(*vm_, vcpus, *this));
+  vcpus_ = TRY(kvm::VcpuSet::create(*vm_, config.vcpus, *this));
   return {};
 }
 

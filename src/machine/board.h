@@ -46,11 +46,11 @@ struct DeviceSection {
 
 class Board final : private kvm::ExitHandler, private device::PowerSink, private device::EjectSink {
  public:
-  // Everything but RAM's bytes, with every back end pending.  `listener` outlives the board.
+  // Everything, with every back end pending, and fresh RAM unless a guest is to come.  `listener` outlives the board.
   static Result<std::unique_ptr<Board>> create(const Config& config, DevicePlan plan, BoardListener& listener);
   ~Board() override;
 
-  // Fresh RAM, or a running guest's; then the VM sees it.
+  // For a guest that comes: fresh RAM, or that of a running one; then the VM sees it.
   Result<void> allocate_ram();
   Result<void> adopt_ram(UniqueFd memfd);
   // What vCPUs and devices write into RAM (machine/handover.h).
@@ -93,7 +93,7 @@ class Board final : private kvm::ExitHandler, private device::PowerSink, private
 
  private:
   Board(memory::GuestMemory memory, DevicePlan plan, BoardListener& listener);
-  Result<void> build_platform(unsigned vcpus);
+  Result<void> build_platform(const Config& config);
   Result<void> build_nics();
   Result<void> map_buses();
 

@@ -40,7 +40,7 @@ Result<void> Machine::Impl::build() {
     return {};
   }
   TRY(open_back_ends());
-  return allocate_ram();
+  return tell_ram();
 }
 
 Result<void> Machine::Impl::open_back_ends() {
