@@ -17,5 +17,7 @@ inline int64_t clock_ns(clockid_t clock) {
 inline int64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
 // CLOCK_REALTIME, for time stamps that people and tools read.
 inline int64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
+// What CLOCK_REALTIME said at a moment of CLOCK_MONOTONIC, unless somebody has set it since.
+inline int64_t realtime_at(int64_t moment_ns) { return realtime_ns() - (monotonic_ns() - moment_ns); }
 
 }  // namespace pagurus

@@ -95,8 +95,8 @@ Result<void> Machine::Impl::cont() {
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
     case RunState::kFinishMigrate: return check_not_leaving();
   }
-  run_guest();
-  tell({.event = Event::kResume, .at_ns = realtime_ns()});
+  int64_t told_ns = run_guest();
+  tell({.event = Event::kResume, .at_ns = realtime_at(told_ns)});
   return {};
 }
 

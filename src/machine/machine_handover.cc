@@ -250,7 +250,7 @@ void Machine::Impl::freeze() {
   state_before_freeze_ = state_;
   was_running_ = runs();
   if (was_running_) {
-    note(Event::kStop);
+    note(Event::kStop, realtime_ns());
     board_->halt(net::PauseReason::kHandover);
   }
   for (const auto& movable : named_movables()) movable.movable->freeze();
@@ -288,8 +288,7 @@ void Machine::Impl::resume() {
   state_ = state_before_freeze_;
   if (!was_running_) return;
   // One that cannot go on is not run again: fail_guest() is about to say so.
-  if (!failure_pending_) run_guest();
-  note(Event::kResume);
+  note(Event::kResume, realtime_at(failure_pending_ ? monotonic_ns() : run_guest()));
   if (held_failure_) environment_.loop.post([this, why = *std::exchange(held_failure_, {})] { fail_guest(why); });
 }
 
@@ -421,7 +420,7 @@ int64_t Machine::Impl::enter(Enter how) {
     return monotonic_ns();
   }
   int64_t told_ns = run_guest();
-  note(Event::kResume);
+  note(Event::kResume, realtime_at(told_ns));
   return told_ns;
 }
 

@@ -145,7 +145,7 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   void tell_in_order(Moment moment);
 
   void tell(const Moment& moment);
-  void note(Event event) { moments_.push_back({.event = event, .at_ns = realtime_ns()}); }
+  void note(Event event, int64_t at_ns) { moments_.push_back({.event = event, .at_ns = at_ns}); }
   net::NetdevParts back_end_parts(net::vhost_user::Patience patience) {
     return {environment_.named_fds, environment_.loop, *this, config_.chardevs, patience};
   }
