@@ -1,10 +1,12 @@
 // pagurus: runs a guest, or takes over a running one.
 #include <cstdio>
 
+#include "app/process.h"
 #include "app/run.h"
 #include "base/log.h"
 
 int main(int argc, char** argv) {
+  pagurus::app::give_threads_small_stacks();
   auto process = pagurus::monitor::ProcessInfo::of_this_process(argc, argv);
   auto invocation = pagurus::app::parse_command_line({argv + 1, argv + argc});
   if (invocation && !invocation->print.empty()) {

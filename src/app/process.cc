@@ -1,6 +1,7 @@
 #include "app/process.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,14 @@ namespace {
 }
 
 }  // namespace
+
+void give_threads_small_stacks() {
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setstacksize(&attributes, 1 << 20);
+  ::pthread_setattr_default_np(&attributes);
+  ::pthread_attr_destroy(&attributes);
+}
 
 Result<Background> Background::enter() {
   int ends[2];
