@@ -9,8 +9,10 @@ import socket
 import threading
 import time
 
+import stock_command
 from guest import end, hand_over, prepare
 from network import Tap
+from stock_command import GuestSilent
 from vmm import BUILD, Vmm
 
 _REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -24,10 +26,6 @@ _BOOT_TIMEOUT_S = 90
 _HANDOVER_TIMEOUT_S = 60
 _READY = "PAGURUS-GUEST READY"
 _WORDS = "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off"
-
-
-class GuestSilent(Exception):
-    """The guest does not answer in time."""
 
 
 class Console:
@@ -115,20 +113,7 @@ class StockGuest:
 
     def command(self, line, timeout=30.0):
         """Runs a command line in the guest: its output and its exit status."""
-        deadline = time.monotonic() + timeout
-        answer = b""
-        try:
-            with socket.create_connection((self.tap.guest, 23), timeout) as connection:
-                connection.sendall(line.encode() + b"\n")
-                while True:
-                    connection.settimeout(max(deadline - time.monotonic(), 0.01))
-                    if not (data := connection.recv(65536)):
-                        break
-                    answer += data
-        except (TimeoutError, OSError) as error:
-            raise GuestSilent(f"the guest did not run {line!r}: {error}; it said {answer!r}") from error
-        output, _, status = answer.decode(errors="replace").rpartition("\nexit ")
-        return output, int(status)
+        return stock_command.run(self.tap.guest, line, timeout)
 
     def output(self, line, timeout=30.0):
         """The output of a command line that must succeed."""
