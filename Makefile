@@ -125,7 +125,7 @@ soak: build variant faults
 
 # BENCH_OUTPUT=docs/performance records them.
 BENCH_OUTPUT ?= build/bench
-bench: build newer-qemu
+bench: build newer-qemu kernels
 	@bench/run --output $(BENCH_OUTPUT)
 
 bench-quick: build newer-qemu

@@ -92,6 +92,21 @@ def subjects(parser, default):
                         help=f"which VMMs, of {','.join(known)} ({default})")
 
 
+def guest(parser):
+    """The arguments that choose a guest."""
+    parser.add_argument("--guest", choices=("probe", "stock"), default="probe", help="which guest (probe)")
+    parser.add_argument("--memory", type=int, default=256, metavar="MIB", help="RAM of the guest (256)")
+    parser.add_argument("--vcpus", type=int, default=1, metavar="N", help="vCPUs of the guest (1)")
+    parser.add_argument("--vhost", action="store_true", help="the kernel serves the rings of the guest's network card")
+
+
+def chosen_guest(options, append):
+    """The guest of these arguments.  `append`: words for the command line of the probe guest's kernel."""
+    if options.guest == "stock":
+        return vmms.StockGuest(f"{options.memory}M", options.vcpus, options.vhost)
+    return vmms.Guest(f"{options.memory}M", options.vcpus, append=append, vhost=options.vhost)
+
+
 def tell(text):
     """Progress, for a person who waits."""
     print(text, file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from guest import MAC
+import stock_command
 from network import Bridge, Tap
 from probe_client import ProbeControl, UdpProbe
 
@@ -22,10 +23,10 @@ class Guest:
     """The probe guest, or one of a few instructions: what it has, the same for each VMM."""
 
     initrd = None
-    watches_itself = True
 
-    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None, nics=1):
+    def __init__(self, memory="256M", vcpus=1, queues=1, append="probe.spin=1", kernel=None, nics=1, vhost=False):
         self.nics = nics
+        self.vhost = vhost
         self.kernel = kernel or build.program("probe.elf")
         self.memory = memory
         self.vcpus = vcpus
@@ -37,7 +38,6 @@ class Guest:
         pairs = f" probe.queues={self.queues} probe.ctrl=1" if self.queues > 1 else ""
         return f"probe.ip={address} probe.pattern=1M probe.smp={self.vcpus}{pairs} {self.append}"
 
-
     def wait_until_ready(self, address):
         ProbeControl(address, timeout=5).wait_until_ready(120)
 
@@ -45,13 +45,12 @@ class Guest:
 class StockGuest(Guest):
     """Debian's own cloud kernel, as the functional tests boot it (tests/guest)."""
 
-    initrd = ROOT / "build" / "stock-guest.img"
-    watches_itself = False
+    initrd = ROOT / "build" / "bench-guest.img"
     _BOOT_TIMEOUT_S = 300
 
-    def __init__(self, memory="256M", vcpus=1):
+    def __init__(self, memory="256M", vcpus=1, vhost=False):
         cache = pathlib.Path(os.environ.get("PAGURUS_CACHE", ROOT / "build" / "cache"))
-        super().__init__(memory, vcpus, kernel=cache / "kernel-cloud" / "vmlinuz")
+        super().__init__(memory, vcpus, kernel=cache / "kernel-cloud" / "vmlinuz", vhost=vhost)
 
     def words(self, address):
         return f"quiet panic=-1 tsc=reliable mitigations=off reboot=t pg.ip={address}/24"
@@ -61,6 +60,7 @@ class StockGuest(Guest):
         while UdpProbe(address, rate=10, duration=0.5).start().wait(10)["replies"] == 0:
             if time.monotonic() > deadline:
                 raise RuntimeError("the stock guest does not answer")
+        stock_command.run(address, "gapd")
 
 
 class Subject:
@@ -83,6 +83,12 @@ class Subject:
     def address(self):
         return self.taps[0].guest
 
+    def netdev(self):
+        """The back end of the process that is started next: the words of both VMMs are the same."""
+        queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
+        vhost = ",vhost=on" if self.guest.vhost else ""
+        return f"tap,id=n0,ifname={self.next_tap().name},script=no,downscript=no{queues}{vhost}"
+
     def next_tap(self):
         """The one for the process that is started next: not that of the process before, if there are two."""
         return self.taps[self._count % len(self.taps)]
@@ -95,7 +101,7 @@ class Subject:
         initrd = ["-initrd", self.guest.initrd] if self.guest.initrd else []
         command = [*self.command(), *initrd, *more]
         self._count += 1
-        self._alive.append(Process(self.directory, f"{self.key}{self._count}", command))
+        self._alive.append(Process(self.directory, f"{self.key}-{self._count}", command))
         return self._alive[-1]
 
     def launch(self):
@@ -128,7 +134,7 @@ class Subject:
         return {"command": command, "stop": stopped, "resume": resumed, "phases": info.get("phases", [])}
 
     def uri(self):
-        return f"unix:{self.directory}/{self.key}{self._count}.mig"
+        return f"unix:{self.directory}/{self.key}-{self._count}.mig"
 
     def remove(self):
         for process in self._alive:
@@ -158,7 +164,6 @@ class Pagurus(Subject):
                               check=True).stdout.split("\n")[0]
 
     def command(self):
-        queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = ",mq=on" if self.guest.queues > 1 else ""
         unused = [word for i, tap in enumerate(self.unused_taps, 1) for word in
                   ("-netdev", f"tap,id=n{i},ifname={tap.name},script=no,downscript=no",
@@ -166,7 +171,7 @@ class Pagurus(Subject):
         return [build.program("pagurus"), "-machine", "pagurus-1.2", "-cpu", "host", "-m", self.guest.memory,
                 "-smp", self.guest.vcpus, "-kernel", self.guest.kernel,
                 "-append", self.guest.words(self.address),
-                "-netdev", f"tap,id=n0,ifname={self.next_tap().name},script=no,downscript=no{queues}",
+                "-netdev", self.netdev(),
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC}{multiqueue}", *unused, "-serial", "none"]
 
     def move(self, source):
@@ -178,6 +183,16 @@ class Pagurus(Subject):
         qmp.command("migrate-incoming", uri=self.uri())
         source.qmp.command("migrate", uri=self.uri())
         return destination
+
+
+class Unprepared(Pagurus):
+    """The same without filling the new process' page tables before the pause."""
+
+    key = "unprepared"
+    name = "pagurus, page tables not filled before"
+
+    def command(self):
+        return ["env", f"LD_PRELOAD={build.program('unprepared.so')}", *super().command()]
 
 
 class Qemu(Subject):
@@ -198,12 +213,11 @@ class Qemu(Subject):
 
     def command(self):
         ram = self.ram.format(memory=self.guest.memory, directory=self.directory, key=self.key)
-        queues = f",queues={self.guest.queues}" if self.guest.queues > 1 else ""
         multiqueue = f",mq=on,vectors={2 * self.guest.queues + 2}" if self.guest.queues > 1 else ""
         return [self.binary, "-machine", self.machine, "-cpu", self.cpu(), "-m", self.guest.memory, "-object", ram,
                 "-smp", self.guest.vcpus, "-nodefaults", "-no-user-config", "-display", "none",
                 "-kernel", self.guest.kernel, "-append", self.guest.words(self.address),
-                "-netdev", f"tap,id=n0,ifname={self.next_tap().name},script=no,downscript=no{queues}",
+                "-netdev", self.netdev(),
                 "-device", f"virtio-net-pci,netdev=n0,mac={MAC},romfile={multiqueue}"]
 
 
@@ -253,7 +267,7 @@ class QemuCpr(Qemu):
     machine = Qemu.machine + ",aux-ram-share=on"
 
     def move(self, source):
-        main, cpr = (self.directory / f"{self.key}{self._count}.{end}" for end in ("main", "early"))
+        main, cpr = (self.directory / f"{self.key}-{self._count}.{end}" for end in ("main", "early"))
 
         def channel(kind, path):
             return {"channel-type": kind, "addr": {"transport": "socket", "type": "unix", "path": str(path)}}
@@ -270,4 +284,4 @@ class QemuCpr(Qemu):
         return destination
 
 
-ALL = {subject.key: subject for subject in (Pagurus, QemuCpr, QemuShared, QemuCopied)}
+ALL = {subject.key: subject for subject in (Pagurus, Unprepared, QemuCpr, QemuShared, QemuCopied)}

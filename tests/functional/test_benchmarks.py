@@ -35,8 +35,8 @@ def test_a_ratio_is_that_of_single_rounds():
 
 def test_a_goal_tells_how_far_it_is():
     most, least = goals.Goal("", None, most=2), goals.Goal("", None, least=5)
-    assert [most.verdict(value) for value in (2, 3, None)] == ["reached", "missed by a factor of 1.50", "not measured"]
-    assert [least.verdict(value) for value in (5, 2)] == ["reached", "missed by a factor of 2.50"]
+    assert [most.verdict(value) for value in (2, 3, None)] == ["✓", "missed by a factor of 1.50", "not measured"]
+    assert [least.verdict(value) for value in (5, 2)] == ["✓", "missed by a factor of 2.50"]
     assert goals.Goal("", None, most=0).verdict(1) == "missed"
     assert goals.text({}).count("not measured") == len(goals.GOALS)
 
