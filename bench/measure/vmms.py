@@ -67,6 +67,7 @@ class Subject:
     """One VMM with one guest.  hand_over() returns its moments, in seconds since the epoch, and its phases if it tells."""
 
     taps_needed = 1
+    keeps_ram = True  # the new process has the same file with RAM
 
     def __init__(self, directory, guest):
         self.directory = directory
@@ -227,6 +228,7 @@ class QemuCopied(Qemu):
     key = "copied"
     name = "qemu migration, RAM copied"
     taps_needed = 2
+    keeps_ram = False
     capabilities = ()
 
     def move(self, source):
@@ -246,6 +248,7 @@ class QemuShared(QemuCopied):
 
     key = "shared"
     name = "qemu migration, RAM shared"
+    keeps_ram = True
     ram = "memory-backend-file,id=ram,size={memory},share=on,mem-path={directory}/{key}.ram"
     capabilities = ("x-ignore-shared",)
 
