@@ -73,6 +73,7 @@ class Subject:
         self.directory = directory
         self.guest = guest
         self.process = None
+        self._left = None
         self._alive = []
         self._count = 0
         self.taps = [Tap(multi_queue=guest.queues > 1) for _ in range(self.taps_needed)]
@@ -122,6 +123,12 @@ class Subject:
         self.process.qmp.command("cont")
 
     def hand_over(self):
+        moments = self.give_away()
+        self.end_left()
+        return moments
+
+    def give_away(self):
+        """A hand-over after which the old process is still there, until end_left()."""
         source = self.process
         source.qmp.collect_events()
         command = time.time()
@@ -130,9 +137,12 @@ class Subject:
         info = source.wait_migrated()
         stopped = source.event_time("STOP")
         self.process = destination
-        source.end()
-        self._alive.remove(source)
+        self._left = source
         return {"command": command, "stop": stopped, "resume": resumed, "phases": info.get("phases", [])}
+
+    def end_left(self):
+        self._left.end()
+        self._alive.remove(self._left)
 
     def uri(self):
         return f"unix:{self.directory}/{self.key}-{self._count}.mig"
