@@ -30,7 +30,9 @@ def tcp_mbit(subject, reverse=False):
 
 def turnaround(subject, seconds):
     """Microseconds there and back of single UDP packets by sockperf, which tells half of that."""
-    stock_command.run(subject.address, f"pidof sockperf || sockperf server -i 0.0.0.0 -p {_SOCKPERF_PORT} >/dev/null 2>&1 &")
+    serve = f"pidof sockperf || {{ sockperf server -i 0.0.0.0 -p {_SOCKPERF_PORT} >/dev/null 2>&1 & }}; " + (
+        f"until netstat -lun | grep -q :{_SOCKPERF_PORT}; do sleep 0.1; done")
+    stock_command.run(subject.address, serve)
     command = ["sockperf", "ping-pong", "-i", subject.address, "-p", str(_SOCKPERF_PORT), "-m", "64", "-t", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120, check=False)
     found = {share: 2 * float(us) for share, us in _PERCENTILE.findall(done.stdout)}

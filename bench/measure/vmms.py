@@ -43,12 +43,14 @@ class Guest:
 
 
 class StockGuest(Guest):
-    """Debian's own cloud kernel, as the functional tests boot it (tests/guest)."""
+    """Debian's own cloud kernel, as the functional tests boot it (tests/guest), with sockperf."""
 
     initrd = ROOT / "build" / "bench-guest.img"
     _BOOT_TIMEOUT_S = 300
 
     def __init__(self, memory="256M", vcpus=1, vhost=False):
+        if not self.initrd.exists():
+            raise RuntimeError(f"{self.initrd} is missing; tests/guest/make-initramfs {self.initrd} --also /usr/bin/sockperf makes it")
         cache = pathlib.Path(os.environ.get("PAGURUS_CACHE", ROOT / "build" / "cache"))
         super().__init__(memory, vcpus, kernel=cache / "kernel-cloud" / "vmlinuz", vhost=vhost)
 
@@ -60,7 +62,9 @@ class StockGuest(Guest):
         while UdpProbe(address, rate=10, duration=0.5).start().wait(10)["replies"] == 0:
             if time.monotonic() > deadline:
                 raise RuntimeError("the stock guest does not answer")
-        stock_command.run(address, "gapd")
+        output, status = stock_command.run(address, "gapd")
+        if status:
+            raise RuntimeError(f"the stock guest does not watch its gaps: {output}")
 
 
 class Subject:

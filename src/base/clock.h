@@ -17,7 +17,13 @@ inline int64_t clock_ns(clockid_t clock) {
 inline int64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
 // CLOCK_REALTIME, for time stamps that people and tools read.
 inline int64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
-// What CLOCK_REALTIME said at a moment of CLOCK_MONOTONIC, unless somebody has set it since.
-inline int64_t realtime_at(int64_t moment_ns) { return realtime_ns() - (monotonic_ns() - moment_ns); }
+
+// A moment by both.
+struct Instant {
+  int64_t monotonic_ns;
+  int64_t realtime_ns;
+
+  static Instant now() { return {.monotonic_ns = pagurus::monotonic_ns(), .realtime_ns = pagurus::realtime_ns()}; }
+};
 
 }  // namespace pagurus

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "kvm/kvm_api.h"
+#include "kvm/msr_buffer.h"
 #include "kvm/vcpu.h"
 
 namespace pagurus::kvm {
@@ -20,36 +21,8 @@ namespace {
 
 constexpr uint32_t kMsrTsc = 0x10;
 constexpr uint32_t kMsrTscDeadline = 0x6e0;
-// KVM's MAX_IO_MSRS, which is one too many.
-constexpr size_t kMostMsrsAtOnce = 255;
 
 static_assert(KVM_APIC_REG_SIZE == kLapicBytes);
-
-// kvm_msrs, with room.
-struct MsrBuffer {
-  uint32_t count;
-  uint32_t padding = 0;
-  kvm_msr_entry entries[kMaxMsrs];
-};
-static_assert(offsetof(MsrBuffer, entries) == sizeof(kvm_msrs));
-
-// Those of `wanted` that KVM takes. `call` has it do a whole buffer; it stops at the first that it refuses, and says
-// how many came before that.
-template <typename Call>
-Result<std::vector<kvm_msr_entry>> taken_msrs(std::span<const kvm_msr_entry> wanted, Call call) {
-  std::vector<kvm_msr_entry> taken;
-  while (!wanted.empty()) {
-    auto some = wanted.first(std::min(wanted.size(), kMostMsrsAtOnce));
-    MsrBuffer buffer;
-    buffer.count = static_cast<uint32_t>(some.size());
-    std::ranges::copy(some, buffer.entries);
-    auto done = static_cast<size_t>(TRY(call(buffer)));
-    taken.insert(taken.end(), buffer.entries, buffer.entries + done);
-    bool refused = done < some.size();
-    wanted = wanted.subspan(done + (refused ? 1 : 0));
-  }
-  return taken;
-}
 
 Registers from_kernel(const kvm_regs& r) {
   return {.rax = r.rax,

@@ -156,12 +156,12 @@ Result<void> Board::reset() {
   return vm_->reset();
 }
 
-int64_t Board::run() {
+Instant Board::run() {
   // The guest first: what it asks of a device that is still frozen is looked at by its thaw().
-  int64_t told_ns = monotonic_ns();
+  Instant told = Instant::now();
   vcpus_->resume();
   for (auto& nic : nics_) nic->thaw();
-  return told_ns;
+  return told;
 }
 
 void Board::halt(net::PauseReason reason) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "bus/io_bus.h"
 #include "bus/kvm_interrupts.h"
 #include "device/pci_hotplug/pci_hotplug.h"
@@ -62,8 +63,8 @@ class Board final : private kvm::ExitHandler, private device::PowerSink, private
   // Power-on state of everything; vCPUs parked, devices frozen.
   Result<void> reset();
 
-  // Guest in (returns when the vCPUs were told to run, CLOCK_MONOTONIC ns), guest out.
-  int64_t run();
+  // Guest in (returns when the vCPUs were told to run), guest out.
+  Instant run();
   void halt(net::PauseReason reason = net::PauseReason::kStop);
 
   memory::GuestMemory& memory() { return memory_; }

@@ -95,18 +95,17 @@ Result<void> Machine::Impl::cont() {
     case RunState::kInternalError: return fail("the guest stopped with an internal error: system_reset it first");
     case RunState::kFinishMigrate: return check_not_leaving();
   }
-  int64_t told_ns = run_guest();
-  tell({.event = Event::kResume, .at_ns = realtime_at(told_ns)});
+  tell({.event = Event::kResume, .at_ns = run_guest().realtime_ns});
   return {};
 }
 
-int64_t Machine::Impl::run_guest() {
-  int64_t told_ns = board_->run();
+Instant Machine::Impl::run_guest() {
+  Instant told = board_->run();
   state_ = RunState::kRunning;
   // Asked for in the moment in which the guest was stopped: nobody has looked at it since.
   if (board_->hotplug() != nullptr && board_->hotplug()->any_ejected()) post_removal();
   if (request_ != GuestRequest::kNone) environment_.loop.post([this] { carry_out_request(); });
-  return told_ns;
+  return told;
 }
 
 Result<void> Machine::Impl::stop() {

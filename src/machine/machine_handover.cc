@@ -288,7 +288,7 @@ void Machine::Impl::resume() {
   state_ = state_before_freeze_;
   if (!was_running_) return;
   // One that cannot go on is not run again: fail_guest() is about to say so.
-  note(Event::kResume, realtime_at(failure_pending_ ? monotonic_ns() : run_guest()));
+  note(Event::kResume, failure_pending_ ? realtime_ns() : run_guest().realtime_ns);
   if (held_failure_) environment_.loop.post([this, why = *std::exchange(held_failure_, {})] { fail_guest(why); });
 }
 
@@ -419,9 +419,9 @@ int64_t Machine::Impl::enter(Enter how) {
     state_ = RunState::kPaused;
     return monotonic_ns();
   }
-  int64_t told_ns = run_guest();
-  note(Event::kResume, realtime_at(told_ns));
-  return told_ns;
+  Instant told = run_guest();
+  note(Event::kResume, told.realtime_ns);
+  return told.monotonic_ns;
 }
 
 // The network that a NIC has come to is told where the guest is now, by the guest and without it.

@@ -134,7 +134,7 @@ class Machine::Impl final : private BoardListener, private net::ConnectionObserv
   void fail_guest(const std::string& why);
   Result<void> restart();
   // Returns when the vCPUs were told to run.
-  int64_t run_guest();
+  Instant run_guest();
 
   // net::ConnectionObserver.
   void netdev_connected(const std::string& id, const schema::SocketAddress& peer) override;

@@ -76,6 +76,17 @@ def test_by_hand_with_qemus_words(guest):
     guest.check()
 
 
+def test_resume_has_the_time_at_which_the_vcpus_are_told_to_run(guest):
+    """Not a later one, of which the guest would have had a part already."""
+    source = guest.boot()
+    destination = guest.destination()
+    info = hand_over(source, destination)
+    stop = only(source.qmp.collect_events(0.2), "STOP")
+    resume = only(destination.qmp.collect_events(0.2), "RESUME")
+    # Events are told in whole microseconds, and STOP a little after the pause has begun.
+    assert (time_of(resume) - time_of(stop)) * 1e3 <= info["downtime-ms"] + 0.002
+
+
 def test_incoming_on_the_command_line(guest):
     source = guest.boot()
     before = guest.ask()
