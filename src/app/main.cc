@@ -7,6 +7,7 @@
 
 int main(int argc, char** argv) {
   pagurus::app::give_threads_small_stacks();
+  pagurus::app::make_room_for_descriptors();
   auto process = pagurus::monitor::ProcessInfo::of_this_process(argc, argv);
   auto invocation = pagurus::app::parse_command_line({argv + 1, argv + argc});
   if (invocation && !invocation->print.empty()) {

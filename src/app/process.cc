@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -32,6 +34,15 @@ void give_threads_small_stacks() {
   ::pthread_attr_setstacksize(&attributes, 1 << 20);
   ::pthread_setattr_default_np(&attributes);
   ::pthread_attr_destroy(&attributes);
+}
+
+void make_room_for_descriptors() {
+  constexpr rlim_t kWanted = 4096;
+  rlimit limit{};
+  UniqueFd any(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!any || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  // The table grows with its highest descriptor, and never shrinks.
+  UniqueFd highest(::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(kWanted, limit.rlim_cur)) - 1));
 }
 
 Result<Background> Background::enter() {

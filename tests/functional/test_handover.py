@@ -1,5 +1,8 @@
 """The hand-over, as an operator does it by hand with QEMU's words, seen from outside and by the guest."""
 
+import pathlib
+import re
+import resource
 import time
 
 import pytest
@@ -85,6 +88,23 @@ def test_resume_has_the_time_at_which_the_vcpus_are_told_to_run(guest):
     resume = only(destination.qmp.collect_events(0.2), "RESUME")
     # Events are told in whole microseconds, and STOP a little after the pause has begun.
     assert (time_of(resume) - time_of(stop)) * 1e3 <= info["downtime-ms"] + 0.002
+
+
+def descriptor_room(process):
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"FDSize:\s+(\d+)", status)[1])
+
+
+def test_no_hand_over_waits_for_the_kernels_table_of_descriptors_to_grow(guest):
+    """It has its size from the start, as long as the process had one thread."""
+    source = guest.boot()
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert descriptor_room(source) >= min(limit, 4096)
+    destination = guest.destination()
+    before = descriptor_room(destination)
+    assert before == descriptor_room(source)
+    hand_over(source, destination)
+    assert descriptor_room(destination) == before
 
 
 def test_incoming_on_the_command_line(guest):
