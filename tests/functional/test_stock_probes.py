@@ -3,6 +3,7 @@
 Runs with the probe guest; it is a stock test because it needs a kernel with uprobes, as the lab's is.
 """
 
+import os
 import pathlib
 import re
 import subprocess
@@ -37,9 +38,12 @@ def probe_offsets():
 
 
 def add_event(line):
-    # Opened to be appended to: what others trace on this machine stays.
-    with EVENTS.open("a") as events:
-        events.write(line + "\n")
+    # To be appended to, so that what others trace on this machine stays; Python's own open() would seek, which is refused.
+    events = os.open(EVENTS, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(events, line.encode() + b"\n")
+    finally:
+        os.close(events)
 
 
 @pytest.fixture
